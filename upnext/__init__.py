@@ -1,0 +1,104 @@
+"""Background jobs and HTTP APIs for Python on structured concurrency.
+
+    worker = upnext.Worker("mail")
+
+    @worker.task(retries=3)
+    async def send(to: str) -> int: ...
+
+    await send.submit("ada@example.org")
+
+Names are imported when first used: `import upnext` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from upnext.client.future import Future
+    from upnext.client.handle import TaskHandle
+    from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
+    from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
+    from upnext.errors import (
+        CodecError,
+        ConfigurationError,
+        JobNotFoundError,
+        JobRefusedError,
+        QueueFullError,
+        UpNextError,
+    )
+    from upnext.model.status import FailureReason, JobStatus
+    from upnext.run import run
+    from upnext.tasks.context import Context, get_current_context
+    from upnext.tasks.control import Discard, Retry, Snooze, check_cancelled
+    from upnext.worker.queue_config import SyncExecutor, WorkerQueueConfig
+    from upnext.worker.worker import Worker
+
+__all__ = [
+    "CodecError",
+    "ConfigurationError",
+    "Context",
+    "Discard",
+    "FailureReason",
+    "Future",
+    "JobNotFoundError",
+    "JobRefusedError",
+    "JobStatus",
+    "QueueFullError",
+    "Retry",
+    "Snooze",
+    "SyncExecutor",
+    "TaskExecutionError",
+    "TaskHandle",
+    "TaskResult",
+    "TaskTimeoutError",
+    "UpNextError",
+    "Worker",
+    "WorkerQueueConfig",
+    "__version__",
+    "check_cancelled",
+    "first_completed",
+    "gather",
+    "get_current_context",
+    "map_tasks",
+    "run",
+    "submit_many",
+]
+
+_HOMES = {
+    "upnext.client.future": ("Future",),
+    "upnext.client.handle": ("TaskHandle",),
+    "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
+    "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),
+    "upnext.errors": (
+        "CodecError",
+        "ConfigurationError",
+        "JobNotFoundError",
+        "JobRefusedError",
+        "QueueFullError",
+        "UpNextError",
+    ),
+    "upnext.model.status": ("FailureReason", "JobStatus"),
+    "upnext.run": ("run",),
+    "upnext.tasks.context": ("Context", "get_current_context"),
+    "upnext.tasks.control": ("Discard", "Retry", "Snooze", "check_cancelled"),
+    "upnext.worker.queue_config": ("SyncExecutor", "WorkerQueueConfig"),
+    "upnext.worker.worker": ("Worker",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'upnext' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
