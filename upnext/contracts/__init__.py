@@ -1,0 +1,1 @@
+"""Names and shapes that more than one process must agree on."""

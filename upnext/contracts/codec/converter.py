@@ -1,0 +1,212 @@
+"""The one cattrs converter: how values that JSON has no word for are written and read."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
+from typing import Any, TypeVar, cast, get_args
+from uuid import UUID
+
+import orjson
+from cattrs import Converter, cols
+from cattrs.preconf.orjson import make_converter
+
+from upnext.contracts.codec.annotations import is_union
+from upnext.contracts.codec.unions import TEXT, Union, is_written_by_value, json_kinds
+
+V = TypeVar("V")
+
+
+@cache
+def converter() -> Converter:
+    """The converter, made when the first value needs it."""
+    made = make_converter()
+    for kind, name in ((bool, "a bool"), (int, "an integer"), (str, "a string")):
+        made.register_structure_hook(kind, _exactly(kind, name))
+    made.register_structure_hook(float, _read_float)
+
+    _as_text(made, datetime, datetime.isoformat, datetime.fromisoformat)
+    _as_text(made, date, _write_date, date.fromisoformat)
+    _as_text(made, time, time.isoformat, time.fromisoformat)
+    _as_text(made, UUID, str, UUID)
+    _as_text(made, Decimal, str, Decimal)
+    for path in (Path, PosixPath, WindowsPath, PurePath, PurePosixPath, PureWindowsPath):
+        _as_text(made, path, str, path)
+    made.register_unstructure_hook(timedelta, _write_timedelta)
+    made.register_structure_hook(timedelta, _read_timedelta)
+    for binary in (bytes, bytearray):
+        made.register_unstructure_hook(binary, _write_bytes)
+        made.register_structure_hook(binary, _read_bytes)
+
+    made.register_unstructure_hook_factory(_is_enum, _enum_writer)
+    made.register_structure_hook_factory(_is_enum, _enum_reader)
+    made.register_unstructure_hook_factory(cols.is_mapping, _mapping_writer)
+    made.register_structure_hook_factory(cols.is_mapping, _mapping_reader)
+    made.register_unstructure_hook_factory(is_union, _union_writer)
+    made.register_structure_hook_factory(is_union, _union_reader)
+    made.register_unstructure_hook_factory(_is_pydantic, _pydantic_writer)
+    made.register_structure_hook_factory(_is_pydantic, _pydantic_reader)
+    return made
+
+
+def _exactly(kind: type[V], name: str) -> Callable[[Any, Any], V]:
+    def read(value: Any, _: Any) -> V:
+        if isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
+            return value
+        raise _wrong(value, name)
+
+    return read
+
+
+def _wrong(value: Any, expected: str) -> TypeError:
+    return TypeError(f"{value!r:.80} is not {expected}")
+
+
+def _read_float(value: Any, _: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise _wrong(value, "a number")
+
+
+def _as_text(
+    made: Converter, kind: type[V], write: Callable[[V], str], read: Callable[[str], V]
+) -> None:
+    """Write by `write`; where a caller gave the text itself, or a number, see that it is right."""
+
+    def unstructure(value: Any) -> str:
+        return write(value if isinstance(value, kind) else structure(value, kind))
+
+    def structure(value: Any, _: Any) -> V:
+        try:
+            return read(value)
+        except (ValueError, TypeError, ArithmeticError, AttributeError):
+            raise _wrong(value, f"a {kind.__name__}") from None
+
+    made.register_unstructure_hook(kind, unstructure)
+    made.register_structure_hook(kind, structure)
+
+
+def _write_date(value: date) -> str:
+    if isinstance(value, datetime):
+        raise TypeError("a datetime is not a date")
+    return value.isoformat()
+
+
+def _write_timedelta(value: Any) -> float:
+    seconds = _read_timedelta(value, timedelta).total_seconds()
+    if isinstance(value, timedelta) and timedelta(seconds=seconds) != value:
+        raise ValueError("too long to be written to the microsecond")
+    return seconds
+
+
+def _read_timedelta(value: Any, _: Any) -> timedelta:
+    """From a number of seconds."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    raise _wrong(value, "a number of seconds")
+
+
+def _write_bytes(value: Any) -> str:
+    if not isinstance(value, bytes | bytearray):
+        raise _wrong(value, "bytes")
+    return base64.b64encode(value).decode()
+
+
+def _read_bytes(value: Any, kind: Any) -> Any:
+    try:
+        return kind(base64.b64decode(value, validate=True))
+    except (ValueError, TypeError):
+        raise _wrong(value, "bytes in base64") from None
+
+
+def _is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Enum)
+
+
+def _enum_writer(kind: type[Enum]) -> Callable[[Any], Any]:
+    if is_written_by_value(kind):
+        return lambda value: (value if isinstance(value, kind) else kind(value)).value
+    return lambda value: (value if isinstance(value, kind) else kind[value]).name
+
+
+def _enum_reader(kind: type[Enum]) -> Callable[[Any, Any], Enum]:
+    def read(value: Any, _: Any) -> Enum:
+        try:
+            return kind(value) if by_value else kind[value]
+        except (ValueError, KeyError, TypeError):
+            raise _wrong(value, f"a {kind.__name__}") from None
+
+    by_value = is_written_by_value(kind)
+    return read
+
+
+def _union_writer(hint: Any, made: Converter) -> Callable[[Any], Any]:
+    return Union.of(hint, made).write
+
+
+def _union_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
+    return Union.of(hint, made).read
+
+
+def _mapping_writer(hint: Any, made: Converter) -> Callable[[Any], Any]:
+    args = get_args(hint)
+    key: Callable[[Any], Any] = _same
+    if args and args[0] not in (str, Any):
+        key = made.get_unstructure_hook(args[0])
+        if json_kinds(args[0]) != TEXT:
+            key = _text_key(key)
+    return made.gen_unstructure_mapping(hint, dict, key_handler=cast("Any", key))
+
+
+def _same(value: V) -> V:
+    return value
+
+
+def _text_key(write: Callable[[Any], Any]) -> Callable[[Any], str]:
+    return lambda key: orjson.dumps(write(key)).decode()
+
+
+def _mapping_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
+    factory = cast("Any", cols.mapping_structure_factory)  # pyright: ignore[reportUnknownMemberType]
+    read: Callable[[Any, Any], Any] = factory(hint, made)
+    args = get_args(hint)
+    if not args or args[0] is Any or json_kinds(args[0]) == TEXT:
+        return read
+    return lambda value, hint: read({_key(key): item for key, item in value.items()}, hint)
+
+
+def _key(text: str) -> Any:
+    """A key that is not a string was written as JSON within a string."""
+    key = orjson.loads(text)
+    return tuple(cast("list[Any]", key)) if isinstance(key, list) else key
+
+
+def _is_pydantic(hint: Any) -> bool:
+    # Whoever has a model has imported pydantic.
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and isinstance(hint, type) and issubclass(hint, pydantic.BaseModel)
+
+
+def _pydantic_writer(_: Any) -> Callable[[Any], Any]:
+    return _write_pydantic
+
+
+def _pydantic_reader(_: Any) -> Callable[[Any, Any], Any]:
+    return _read_pydantic
+
+
+def _write_pydantic(value: Any) -> Any:
+    return value.model_dump(mode="json", by_alias=True, round_trip=True)
+
+
+def _read_pydantic(value: Any, kind: Any) -> Any:
+    # As JSON text, because a strict model takes text for a date from JSON only.
+    return kind.model_validate_json(orjson.dumps(value))

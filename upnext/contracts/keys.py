@@ -1,0 +1,99 @@
+"""Every Redis key and channel, and nowhere else.
+
+Everything of one function carries one hash tag, so that a script touches one slot of a Redis
+Cluster (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags).
+The scripts build the keys of a function from its prefix and the suffixes below.
+
+Under a function's prefix `upnext:{<workspace>:<tag>}:`
+
+    job:<id>        hash     one job; expires only after it reached a terminal state
+    lane:<name>     stream   waiting jobs of one priority; `<p>` or, for handed-back ones, `<p>^`
+    lanes           zset     lanes that exist, by claim order
+    share           string   counter behind the weighted share of low priorities
+    scheduled       zset     job id -> Unix ms when it is due
+    key:<key>       string   idempotency key -> id of the unfinished job that holds it
+    family:<root>   set      unfinished jobs below a root, for cancelling a tree
+    cancelled       zset     cancelled roots -> Unix ms when the mark may go
+    dead            zset     dead letters -> Unix ms
+    strange         stream   entries that no job stands behind, kept for a human
+    hungry          set      channels of workers with free slots and nothing to do
+    events          stream   every transition, for history
+    definition      string   JSON of the function as its worker declared it
+
+Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import Attribute, field, frozen
+
+from upnext.model.identity import function_tag, tag_of
+
+GROUP = "workers"
+"""The consumer group of every lane."""
+
+_WORKSPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _check_workspace(instance: object, attribute: Attribute[str], value: str) -> None:
+    if not _WORKSPACE.fullmatch(value):
+        raise ValueError(
+            f"workspace {value!r} must be 1 to 64 letters, digits, dots, dashes or underscores"
+            " (UPNEXT_WORKSPACE_ID)"
+        )
+
+
+@frozen
+class Keys:
+    """The keys of one workspace."""
+
+    workspace: str = field(default="local", validator=_check_workspace)
+
+    def function(self, name: str) -> str:
+        """The prefix of a function's keys."""
+        return self.tagged(function_tag(name))
+
+    def tagged(self, tag: str) -> str:
+        """The prefix of the keys of the function with this tag."""
+        return f"upnext:{{{self.workspace}:{tag}}}:"
+
+    def of_job(self, job_id: str) -> str:
+        """The prefix of the keys of the function that a job belongs to.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        return self.tagged(tag_of(job_id))
+
+    def job(self, job_id: str) -> str:
+        return f"{self.of_job(job_id)}job:{job_id}"
+
+    def definition(self, name: str) -> str:
+        return f"{self.function(name)}definition"
+
+    def due_channel(self, name: str) -> str:
+        """Tells stagers that the function's earliest scheduled job changed."""
+        return f"{self.function(name)}due"
+
+    @property
+    def functions(self) -> str:
+        """Hash: function tag -> function name, of every function a worker declared."""
+        return f"upnext:{self.workspace}:functions"
+
+    def worker(self, worker_id: str) -> str:
+        """The heartbeat record of one worker."""
+        return f"upnext:{self.workspace}:worker:{worker_id}"
+
+    @property
+    def worker_channels(self) -> str:
+        """What precedes a worker's id in the name of its control channel."""
+        return f"upnext:{self.workspace}:control:"
+
+    def worker_channel(self, worker_id: str) -> str:
+        return self.worker_channels + worker_id
+
+    def waiter_channel(self, client_id: str) -> str:
+        """Where one client hears of the results it waits for."""
+        return f"upnext:{self.workspace}:waiter:{client_id}"

@@ -1,0 +1,65 @@
+"""What can go wrong, by whose doing it is.
+
+- The caller asked for something that cannot be: `ConfigurationError`, `JobNotFoundError`,
+  `CodecError`, or a builtin `ValueError` / `TypeError`.
+- The queue said no: `JobRefusedError`, `QueueFullError`.
+- The job itself did not complete: `TaskExecutionError` and below.
+- The broker could not be reached or refused a command: the exceptions of `redis.exceptions`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CodecError",
+    "ConfigurationError",
+    "JobNotFoundError",
+    "JobRefusedError",
+    "QueueFullError",
+    "UpNextError",
+]
+
+
+class UpNextError(Exception):
+    """Base of the errors that UpNext itself raises, apart from those of a job's own failure."""
+
+
+class ConfigurationError(UpNextError):
+    """The set-up is wrong: a setting, a definition, a file. The message says what to change."""
+
+
+class JobNotFoundError(UpNextError, LookupError):
+    """There is no job with this id, or its record has outlived UPNEXT_QUEUE_JOB_TTL_SECONDS."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"no job {job_id}: wrong id or workspace, or its record has expired"
+            " (UPNEXT_QUEUE_JOB_TTL_SECONDS)"
+        )
+        self.job_id = job_id
+
+
+class CodecError(UpNextError, ValueError):
+    """A value cannot be written as JSON or read back as its annotation says.
+
+    `path` leads to the offending field, such as `order.items[2].price`.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}" if path else problem)
+        self.path = path
+        self.problem = problem
+
+
+class JobRefusedError(UpNextError):
+    """The queue did not accept a job; nothing was stored."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        super().__init__(f"job {job_id} was refused: {why}")
+        self.job_id = job_id
+
+
+class QueueFullError(JobRefusedError):
+    """As many jobs wait as UPNEXT_QUEUE_STREAM_MAXLEN allows. Submit again later."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, "the queue is full (UPNEXT_QUEUE_STREAM_MAXLEN)")

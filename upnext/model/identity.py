@@ -1,0 +1,56 @@
+"""Names that travel: the tag of a function, the id of a job, the id of a worker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
+_JOB_ID = re.compile(r"([A-Za-z0-9_.~]{1,64})-([0-9a-f]{32})")
+_TAG_LENGTH = 48
+_RAND_BITS = (1 << 62) - 1
+
+
+def function_tag(name: str) -> str:
+    """The short, key-safe form of a function's name, used in Redis keys and job ids.
+
+    A name made of ASCII letters, digits, `_` and `.` is its own tag. Any other name is
+    shortened to those characters and gets a digest, so two names never share a tag.
+    """
+    slug = _UNSAFE.sub("_", name)
+    if slug == name and 0 < len(name) <= _TAG_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{slug[:_TAG_LENGTH]}~{digest}"
+
+
+def new_job_id(tag: str) -> str:
+    """A job id: the function's tag, a dash, and a UUIDv7 in hex (RFC 9562, section 5.7).
+
+    The tag lets anyone find the job's keys from the id alone; the UUID's leading
+    timestamp makes ids of one function sort by the time of submission.
+    """
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (time.time_ns() // 1_000_000) << 80
+    value |= 0x7000_0000_0000_0000_0000 | (random >> 62 & 0xFFF) << 64
+    value |= 0x8000_0000_0000_0000 | random & _RAND_BITS
+    return f"{tag}-{value:032x}"
+
+
+def tag_of(job_id: str) -> str:
+    """The function tag in a job id.
+
+    Raises:
+        ValueError: this is not a job id.
+    """
+    match = _JOB_ID.fullmatch(job_id)
+    if match is None:
+        raise ValueError(f"{job_id!r} is not a job id (expected <function>-<32 hex digits>)")
+    return match[1]
+
+
+def new_worker_id(name: str) -> str:
+    """A worker id, unique for every start: a restarted worker never looks like its old self."""
+    return f"{_UNSAFE.sub('_', name)[:_TAG_LENGTH]}.{os.urandom(5).hex()}"

@@ -1,0 +1,160 @@
+"""A job at each border it crosses: submitted, claimed, looked up."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from upnext.model.identity import function_tag
+from upnext.model.status import JobStatus
+
+LOWEST_PRIORITY = -9
+HIGHEST_PRIORITY = 9
+
+
+@frozen(kw_only=True, eq=False)
+class NewJob:
+    """What a producer hands to the queue. All times are in milliseconds."""
+
+    id: str
+    function: str
+    arguments: bytes
+    """JSON, opaque to the scripts."""
+    priority: int = 0
+    """From -9 to 9; higher is claimed first."""
+    delay: int | None = None
+    """Run this long after the store accepted it."""
+    at: int | None = None
+    """Run at this Unix time."""
+    deadline: int | None = None
+    """Do not start after this Unix time."""
+    budget: int | None = None
+    """Do not start later than this after the store accepted it; the earlier limit counts."""
+    key: str = ""
+    """Idempotency key: while a job with this key is not finished, no second one is made."""
+    parent_id: str = ""
+    root_id: str = ""
+    source: bytes = b""
+    """JSON: what made this job other than a plain submit (a cron, an event, a replay)."""
+    waiter: str = ""
+    """The channel on which somebody already waits for the result."""
+
+    @property
+    def tag(self) -> str:
+        return function_tag(self.function)
+
+
+@frozen
+class Enqueued:
+    """The store's answer to one submitted job."""
+
+    id: str
+    """The job's own id, or that of the job which already holds the idempotency key."""
+    created: bool
+
+
+@frozen(kw_only=True, eq=False)
+class Job:
+    """One claimed job: everything an attempt needs, and the fence that protects it.
+
+    `delivery` counts how often the job was handed to any worker and never falls, so
+    (worker, delivery) names this one delivery for ever. `attempt` counts only the runs that
+    were spent: a hand-back, a snooze or a rescue gives its number back.
+    """
+
+    id: str
+    function: str
+    arguments: bytes
+    attempt: int
+    delivery: int
+    priority: int
+    created_at: int
+    claimed_at: int
+    deadline: int | None
+    parent_id: str
+    root_id: str
+    rescues: int
+    key: str
+    source: bytes
+
+
+@frozen(kw_only=True)
+class JobRecord:
+    """What the store knows of a job. Times are Unix milliseconds of the store's clock."""
+
+    id: str
+    function: str
+    status: JobStatus
+    arguments: bytes
+    attempt: int
+    delivery: int
+    priority: int
+    created_at: int
+    due_at: int | None = None
+    claimed_at: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    deadline: int | None = None
+    parent_id: str = ""
+    root_id: str = ""
+    rescues: int = 0
+    key: str = ""
+    source: bytes = b""
+    worker: str = ""
+    result: bytes = b""
+    error: bytes = b""
+    """JSON of a `Failure`, of the last attempt that failed."""
+    reason: str = ""
+    """Why it was cancelled, released, snoozed or expired, in words."""
+    cancel_requested: bool = False
+
+
+@frozen(kw_only=True)
+class Claimed:
+    """The answer to one claim over several functions."""
+
+    jobs: list[Job] = field(factory=list[Job])
+    now: int = 0
+    """The store's clock, Unix milliseconds."""
+    more: list[str] = field(factory=list[str])
+    """Functions that filled their share: probably more waits there."""
+
+
+@frozen
+class Held:
+    """A worker's claim on one job, as renewals and settlements quote it."""
+
+    function: str
+    id: str
+    delivery: int
+
+
+@frozen
+class Revoked:
+    """A held job that is no longer to be run, as a renewal found."""
+
+    id: str
+    delivery: int
+    lost: bool
+    """True: another delivery owns it. False: its cancellation was requested."""
+    reason: str = ""
+
+
+@frozen
+class Staged:
+    """What a stage call moved, and when the next scheduled job of the function is due."""
+
+    function: str
+    moved: int
+    next_due_in: int | None
+    """Milliseconds from now on the store's clock; None when nothing is scheduled."""
+
+
+@frozen
+class Rescued:
+    """What a rescue call found."""
+
+    requeued: list[str]
+    buried: list[str]
+    """Jobs that were lost with their worker too often and became dead letters."""
+    held_back: bool = False
+    """The request arrived too late to tell the dead from the living; ask again."""

@@ -1,0 +1,144 @@
+"""Settings: read once at the entry point from the environment, then passed down frozen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+from attrs import evolve, field, frozen
+from dotenv import dotenv_values
+
+from upnext.errors import ConfigurationError
+
+PREFIX = "UPNEXT_"
+V = TypeVar("V")
+
+
+class RuntimeProfile(StrEnum):
+    """How much a worker takes in advance."""
+
+    SAFE = "safe"
+    """Claims no more than it can start at once."""
+    THROUGHPUT = "throughput"
+    """Prefetches, so that short jobs never wait for a round trip."""
+
+
+@frozen(kw_only=True)
+class QueueSettings:
+    """How a worker takes jobs in and writes results back (`UPNEXT_QUEUE_*`)."""
+
+    profile: RuntimeProfile = RuntimeProfile.SAFE
+    batch_size: int = 100
+    """Most jobs in one claim or one settlement."""
+    inbox_size: int = 0
+    """Jobs claimed in advance of a free executor; the safe profile claims none."""
+    outbox_size: int = 10_000
+    """Finished jobs that may wait for the flusher before executors are held up."""
+    flush_interval_ms: float = 5.0
+    """Longest time a finished job waits for company before it is written."""
+    claim_timeout_ms: int = 30_000
+    """Lease: a job whose worker did not renew for so long is given to another."""
+    job_ttl_seconds: int = 86_400
+    """How long the record of a finished job is kept."""
+    stream_maxlen: int = 0
+    """Refuse new jobs of a function while so many wait; 0: no limit."""
+    max_deliveries: int = 3
+    """A job lost with its worker so often becomes a dead letter."""
+
+
+SAFE = QueueSettings()
+THROUGHPUT = evolve(SAFE, profile=RuntimeProfile.THROUGHPUT, batch_size=200, inbox_size=1000)
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Everything the environment says."""
+
+    redis_url: str | None = None
+    workspace_id: str = "local"
+    queue: QueueSettings = field(factory=QueueSettings)
+    events_kept: int = 50_000
+    """About how many events wait in each function's stream (`UPNEXT_STATUS_STREAM_MAX_LEN`)."""
+    debug: bool = False
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str | None] | None = None) -> Settings:
+        """Read the environment; `.env` in the working directory fills in what it lacks.
+
+        Raises:
+            ConfigurationError: a value cannot be used; the message names the variable.
+        """
+        if environ is None:
+            environ = {**dotenv_values(".env"), **os.environ}
+        read = _Reader(environ)
+        profile = read("QUEUE_RUNTIME_PROFILE", RuntimeProfile.SAFE, RuntimeProfile)
+        base = THROUGHPUT if profile is RuntimeProfile.THROUGHPUT else SAFE
+        batch_size = read("QUEUE_BATCH_SIZE", base.batch_size, _at_least(1))
+        return cls(
+            redis_url=read("REDIS_URL", None, str),
+            workspace_id=read("WORKSPACE_ID", "local", str),
+            events_kept=read("STATUS_STREAM_MAX_LEN", 50_000, _at_least(1)),
+            debug=read("DEBUG", False, _flag),
+            queue=QueueSettings(
+                profile=profile,
+                batch_size=batch_size,
+                inbox_size=read("QUEUE_INBOX_SIZE", base.inbox_size, _at_least(0)),
+                outbox_size=read("QUEUE_OUTBOX_SIZE", base.outbox_size, _at_least(1)),
+                flush_interval_ms=read(
+                    "QUEUE_FLUSH_INTERVAL_MS", base.flush_interval_ms, _positive
+                ),
+                claim_timeout_ms=read(
+                    "QUEUE_CLAIM_TIMEOUT_MS", base.claim_timeout_ms, _at_least(100)
+                ),
+                job_ttl_seconds=read("QUEUE_JOB_TTL_SECONDS", base.job_ttl_seconds, _at_least(1)),
+                stream_maxlen=read("QUEUE_STREAM_MAXLEN", base.stream_maxlen, _at_least(0)),
+                max_deliveries=read("QUEUE_MAX_DELIVERIES", base.max_deliveries, _at_least(1)),
+            ),
+        )
+
+
+@frozen
+class _Reader:
+    environ: Mapping[str, str | None]
+
+    def __call__(self, name: str, default: V, parse: Callable[[str], V]) -> V:
+        text = (self.environ.get(PREFIX + name) or "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{PREFIX}{name}={text!r}: {error}") from None
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if value < least:
+            raise ValueError(f"must be {least} or more")
+        return value
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not value > 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("must be true or false")
