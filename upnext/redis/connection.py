@@ -1,0 +1,173 @@
+"""One socket to the server: open it, introduce yourself, send, receive, give it up."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSStream
+from redis.exceptions import InvalidResponse, RedisError
+
+from upnext.redis.pipeline import Pipeline
+from upnext.redis.unix import UnixStream
+from upnext.redis.url import Address
+from upnext.redis.wire import Command, Parser, pack
+
+Opener = Callable[[Address], Awaitable[ByteStream]]
+"""Opens the byte stream to an address."""
+
+
+LOST = (
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    InvalidResponse,
+)
+"""What comes out of a connection that is of no use any more."""
+
+CHUNK = 65536
+"""Bytes to take from the socket at once."""
+
+CLOSE_LIMIT = 1.0
+"""Seconds that closing a socket may take."""
+
+# Seconds of silence before the kernel probes, between its probes, and how many may be lost.
+_PROBES = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
+
+
+class Connection:
+    """One connection and the roles played on it.
+
+    Attributes:
+        number: Which connection of its link this is, from 1.
+        pipeline: What was sent and is not answered yet.
+        reading: Somebody reads for all. Set and cleared by that caller.
+        writing: Somebody writes for all. Set and cleared by that caller.
+        read_scope: What limits the present read; the writer shortens it when a reply is due.
+        silent_since: When the server last said something, or was first asked after that.
+        retiring: Nothing new may be sent here; it is closed when all is answered.
+    """
+
+    def __init__(self, stream: ByteStream, number: int) -> None:
+        self.number = number
+        self.pipeline = Pipeline()
+        self.reading = False
+        self.writing = False
+        self.read_scope: anyio.CancelScope | None = None
+        self.silent_since = 0.0
+        self.retiring = False
+        self._stream = stream
+        self._parser = Parser()
+        self._socket: socket.socket | None = stream.extra(SocketAttribute.raw_socket, None)
+        self._poll = select.poll() if self._socket is not None else None
+        if self._poll is not None and self._socket is not None:
+            self._poll.register(self._socket.fileno(), _GONE)
+
+    def silence_ends(self, timeout: float, keepalive: float) -> float:
+        """When the present read should end if nothing comes, on the event loop's clock.
+
+        Silence is measured over all readers, so that callers who come and go cannot keep a dead
+        connection alive. Each reader has a moment of its own all the same: what came while
+        nobody read is in the socket already.
+        """
+        now = anyio.current_time()
+        if not self.pipeline:
+            return now + keepalive
+        return max(self.silent_since + timeout, now + timeout / 10)
+
+    def expect_within(self, timeout: float) -> None:
+        """Replies are due from now on; tell whoever reads already."""
+        self.silent_since = anyio.current_time()
+        if self.read_scope is not None:
+            self.read_scope.deadline = self.silent_since + timeout
+
+    def is_spent(self) -> bool:
+        """Nothing may be sent here any more, and nothing is to come."""
+        return self.retiring and not self.pipeline
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it, or fail."""
+        await self._stream.send(data)
+
+    async def receive(self) -> bytes:
+        """Wait for some bytes. Cancelling this loses nothing."""
+        return await self._stream.receive(CHUNK)
+
+    def replies(self, data: bytes) -> Iterator[Any]:
+        """Parse received bytes into whole replies and pushes."""
+        return self._parser.replies(data)
+
+    def is_gone(self) -> bool:
+        """Whether the other side is known to have closed; asks the kernel, never blocks."""
+        if self._poll is None or self._socket is None:
+            return False
+        return self._socket.fileno() < 0 or bool(self._poll.poll(0))
+
+    async def aclose(self) -> None:
+        """Close the socket without ceremony; whoever reads or writes on it fails now."""
+        # A shield, because whoever has to close it may itself be cancelled already, and the
+        # socket would leak.
+        with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+            await anyio.aclose_forcefully(self._stream)
+
+    async def introduce(self, address: Address, name: str) -> None:
+        """Switch to RESP3, log in, give the connection its name and select the database.
+
+        Raises:
+            RedisError: The server refused one of these.
+        """
+        hello: list[Any] = ["HELLO", 3]
+        if address.password is not None:
+            hello += ["AUTH", address.username or "default", address.password]
+        commands: list[Command] = [[*hello, "SETNAME", name]]
+        if address.database:
+            commands.append(["SELECT", address.database])
+        await self.send(pack(commands))
+        outstanding = len(commands)
+        while outstanding:
+            for reply in self.replies(await self.receive()):
+                if isinstance(reply, RedisError):
+                    raise reply
+                outstanding -= 1
+
+
+async def open_stream(address: Address) -> ByteStream:
+    """Open the socket of an address, with TLS where its URL says so.
+
+    Raises:
+        OSError: Nobody listens there, the name is unknown, or the certificate is not trusted.
+    """
+    if address.path is not None:
+        return UnixStream(await anyio.connect_unix(address.path))
+    host = address.host or "localhost"
+    stream = await anyio.connect_tcp(host, address.port)
+    _probe_when_idle(stream.extra(SocketAttribute.raw_socket))
+    if not address.tls:
+        return stream
+    async with contextlib.AsyncExitStack() as failed:
+        failed.push_async_callback(anyio.aclose_forcefully, stream)
+        # Every reply says how long it is, so a missing TLS farewell cuts none short unnoticed.
+        secure = await TLSStream.wrap(
+            stream,
+            hostname=host,
+            ssl_context=address.tls_context(),
+            standard_compatible=False,
+        )
+        failed.pop_all()
+    return secure
+
+
+def _probe_when_idle(raw: socket.socket) -> None:
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _PROBES:
+        if hasattr(socket, option):
+            raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -1,0 +1,354 @@
+"""Who sends, who reads, who reconnects: callers share these roles, so no task is needed.
+
+Whoever has something to say appends it to one buffer; the first one sends for all (flat
+combining). Whoever waits first reads for all and hands over when its own reply is in (leader and
+followers). The same goes for reconnecting. A caller that finds every role taken parks; a caller
+that leaves, for whatever reason, wakes a parked one if it leaves a role vacant.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+from hiredis import PushNotification
+from redis import exceptions as known
+
+from upnext.redis.connection import LOST, Connection
+from upnext.redis.dial import Dialer
+from upnext.redis.pipeline import Batch, Confirmation, Slot
+from upnext.redis.push import Channel, Channels
+from upnext.redis.statistics import Statistics
+from upnext.redis.waiter import Waiter
+
+PIECE = 1 << 20
+"""Bytes sent under one time limit: what is large may take long, as long as it gets on."""
+
+
+class Exchange:
+    """Owns the present connection, what is to be sent on it, and the roles.
+
+    Args:
+        dialer: Makes the connections.
+        channels: What to subscribe to on each of them.
+        timeout: Seconds of silence, while replies are due, that end a connection.
+        patience: Seconds to try to get a new one.
+        keepalive: Seconds of silence, while none is due, before a PING.
+        shown: The address for messages.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        channels: Channels,
+        *,
+        timeout: float,
+        patience: float,
+        keepalive: float,
+        shown: str,
+    ) -> None:
+        self._dialer = dialer
+        self._channels = channels
+        self._timeout = timeout
+        self._patience = patience
+        self._keepalive = keepalive
+        self._shown = shown
+        self._connection: Connection | None = None
+        self._connecting = False
+        self._closed = False
+        # Not sent yet, in order; a dict, because thousands may be taken back at once. Everyone
+        # appends; who writes or reconnects takes out.
+        self._outbox: dict[Slot, None] = {}
+        # The SUBSCRIBEs among them.
+        self._asking: dict[Channel, Confirmation] = {}
+        self._parked: dict[Waiter, None] = {}
+        self._joined = 1  # how many shared the last write
+        self._commands = self._writes = self._reads = 0
+        self._connected_at: float | None = None
+        self._last_reply_at: float | None = None
+
+    async def perform(self, batch: Batch, give_up_at: float) -> None:
+        """Send a batch and wait until it is answered or has failed.
+
+        Args:
+            batch: The commands; holds the replies, or the error, afterwards.
+            give_up_at: When to stop trying to connect, on the event loop's clock.
+
+        Cancelling abandons the batch: unsent it is taken back, sent its replies are dropped.
+        """
+        self._outbox[batch] = None
+        try:
+            await self.tend(batch, give_up_at)
+        finally:
+            if not batch.done:
+                batch.abandoned = True
+                self._outbox.pop(batch, None)
+
+    async def tend(self, waiter: Waiter, give_up_at: float) -> None:
+        """Play whatever role is vacant until the waiter is done."""
+        try:
+            while not waiter.done:
+                connection = self._connection
+                if connection is None:
+                    await self._restore(waiter, give_up_at)
+                elif connection.is_spent():
+                    await self._give_up(connection, known.ConnectionError("retired"))
+                elif self._outbox and not connection.writing and not connection.retiring:
+                    await self._write(connection)
+                elif not connection.reading:
+                    await self._read(connection, waiter)
+                else:
+                    await self._park(waiter, inf)
+        finally:
+            # Also when cancelled, and also when woken only to take over a role: it must not
+            # stay vacant while others wait.
+            self._hand_over()
+
+    def subscribe(self, channel: Channel) -> None:
+        """Ask the server for a channel, with the next write."""
+        slot = self._asking[channel] = Confirmation(b"subscribe", channel)
+        self._outbox[slot] = None
+
+    def unsubscribe(self, channel: Channel) -> None:
+        """Tell the server that nobody listens any more, with the next write."""
+        never_sent = self._asking.pop(channel, None)
+        if never_sent is not None:
+            del self._outbox[never_sent]
+        elif self._connection is not None:
+            self._outbox[Confirmation(b"unsubscribe", channel)] = None
+
+    def retire(self) -> None:
+        """Use another connection as soon as all that was sent on this one is answered."""
+        if self._connection is not None:
+            self._connection.retiring = True
+
+    async def aclose(self) -> None:
+        """Close the connection; whoever waits gets a ConnectionError."""
+        self._closed = True
+        connection, error = self._connection, self._was_closed()
+        if connection is not None:
+            self._lose(connection, error)
+        for slot in self._take_outbox():
+            if isinstance(slot, Batch):
+                slot.fail(error)
+        self._resume_all()
+        if connection is not None:
+            await connection.aclose()
+
+    def statistics(self) -> Statistics:
+        """What was done so far."""
+        connection = self._connection
+        return Statistics(
+            commands=self._commands,
+            writes=self._writes,
+            reads=self._reads,
+            reconnects=max(0, self._dialer.connections - 1),
+            epoch=self._dialer.connections,
+            pending=len(connection.pipeline) if connection else 0,
+            unsent=len(self._outbox),
+            parked=len(self._parked),
+            channels=len(self._channels),
+            connected=connection is not None,
+            connected_at=self._connected_at,
+            last_reply_at=self._last_reply_at,
+        )
+
+    async def _write(self, connection: Connection) -> None:
+        connection.writing = True
+        try:
+            if self._joined > 1:
+                await checkpoint()  # callers that were woken together join this write
+            if connection is self._connection and not connection.retiring:
+                await self._send_outbox(connection)
+        finally:
+            connection.writing = False
+
+    async def _send_outbox(self, connection: Connection) -> None:
+        if not connection.pipeline and connection.is_gone():
+            # Noticed while nothing was under way, so nobody's outcome is unknown.
+            await self._give_up(connection, known.ConnectionError("the server closed it"))
+            return
+        slots = self._take_outbox()
+        if not slots:
+            return
+        if not connection.pipeline:
+            connection.expect_within(self._timeout)
+        connection.pipeline.expect(slots)
+        self._joined = len(slots)
+        self._writes += 1
+        self._commands += sum([slot.expected for slot in slots])
+        data = slots[0].packed if len(slots) == 1 else b"".join([slot.packed for slot in slots])
+        self._hand_over()  # somebody should read while this one writes
+        try:
+            for start in range(0, len(data), PIECE):
+                if start:
+                    connection.expect_within(self._timeout)
+                # A shield, because these bytes belong to other callers, too: a send cut in two
+                # by one caller's cancellation would leave half a command on a live socket. It
+                # is bounded: past the limit the socket is given up as a whole.
+                with anyio.move_on_after(self._timeout, shield=True) as limit:
+                    await connection.send(data[start : start + PIECE])
+                if limit.cancelled_caught:
+                    await self._give_up(connection, self._silent())
+                    return
+        except LOST as error:
+            await self._give_up(connection, self._outcome_unknown(error))
+
+    async def _read(self, connection: Connection, waiter: Waiter) -> None:
+        connection.reading = True
+        data: bytes | None = None
+        try:
+            deadline = connection.silence_ends(self._timeout, self._keepalive)
+            with anyio.CancelScope(deadline=deadline) as scope:
+                connection.read_scope = scope
+                waiter.resume_with(scope.cancel)
+                data = await connection.receive()
+            waiter.resume_with(None)
+            if data is not None:
+                self._dispatch(connection, data)
+            elif anyio.current_time() >= scope.deadline:
+                await self._on_silence(connection)
+        except LOST as error:
+            await self._give_up(connection, self._outcome_unknown(error))
+        finally:
+            waiter.resume_with(None)
+            connection.read_scope = None
+            connection.reading = False
+
+    async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
+        if self._closed:
+            raise self._was_closed()
+        if give_up_at == inf:
+            give_up_at = anyio.current_time() + self._patience
+        if self._connecting:
+            await self._park(waiter, give_up_at)
+            if self._connection is None and anyio.current_time() >= give_up_at:
+                raise self._dialer.unreachable()
+            return
+        self._connecting = True
+        try:
+            connection = await self._dialer.dial(give_up_at)
+        finally:
+            self._connecting = False
+        if self._closed:
+            await connection.aclose()
+            return
+        self._connection = connection
+        self._connected_at = anyio.current_time()
+        # The table of channels is the truth; what was queued for the old connection is void.
+        batches = [slot for slot in self._take_outbox() if isinstance(slot, Batch)]
+        for channel in self._channels:
+            self.subscribe(channel)
+        self._outbox |= dict.fromkeys(batches)
+
+    def _take_outbox(self) -> list[Slot]:
+        slots = list(self._outbox)
+        self._outbox.clear()
+        self._asking.clear()
+        return slots
+
+    async def _park(self, waiter: Waiter, until: float) -> None:
+        event = anyio.Event()
+        waiter.resume_with(event.set)
+        self._parked[waiter] = None
+        try:
+            if until == inf:
+                await event.wait()
+            else:
+                with anyio.CancelScope(deadline=until):
+                    await event.wait()
+        finally:
+            self._parked.pop(waiter, None)
+            waiter.resume_with(None)
+
+    def _hand_over(self) -> None:
+        """See that somebody takes a role that is vacant and needed."""
+        connection = self._connection
+        if connection is None:
+            if not self._connecting:
+                self._resume_one()
+        elif self._outbox and not connection.writing:
+            # With nobody parked it is the reader itself whose command is not sent yet: it
+            # came while another one wrote. Let it look up from the socket.
+            if not self._resume_one() and connection.read_scope is not None:
+                connection.read_scope.cancel()
+        elif not connection.reading:
+            self._resume_one()
+
+    def _resume_one(self) -> bool:
+        if not self._parked:
+            return False
+        # The one who came last has longest to wait, so it can lead for longest.
+        waiter, _ = self._parked.popitem()
+        waiter.resume()
+        return True
+
+    def _resume_all(self) -> None:
+        parked, self._parked = self._parked, {}
+        for waiter in parked:
+            waiter.resume()
+
+    def _dispatch(self, connection: Connection, data: bytes) -> None:
+        self._reads += 1
+        self._last_reply_at = connection.silent_since = anyio.current_time()
+        pipeline = connection.pipeline
+        for reply in connection.replies(data):
+            if type(reply) is PushNotification:
+                self._take_push(connection, reply)
+            else:
+                pipeline.accept(reply)
+        if pipeline.unheard:
+            connection.retiring = True
+
+    def _take_push(self, connection: Connection, push: list[Any]) -> None:
+        kind: bytes = push[0]
+        if kind == b"message":
+            self._channels.publish(push[1], push[2])
+        elif kind in {b"subscribe", b"unsubscribe"}:
+            connection.pipeline.confirm(kind, push[1])
+            self._dialer.settle()
+        # Other kinds (invalidations) were not asked for.
+
+    async def _on_silence(self, connection: Connection) -> None:
+        if connection.pipeline:
+            await self._give_up(connection, self._silent())
+        else:
+            self._outbox[Batch((("PING",),), idempotent=False)] = None
+
+    async def _give_up(self, connection: Connection, error: known.RedisError) -> None:
+        self._lose(connection, error)
+        await connection.aclose()
+
+    def _lose(self, connection: Connection, error: known.RedisError) -> None:
+        """This connection is broken: who must know, and what is to be sent again."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        again: dict[Slot, None] = {}
+        for batch in connection.pipeline.drain():
+            if batch.idempotent and not batch.abandoned:
+                batch.restart()
+                again[batch] = None
+            else:
+                batch.fail(error)
+        self._outbox = again | self._outbox
+        self._channels.lose()
+        self._resume_all()
+
+    def _outcome_unknown(self, cause: Exception) -> known.ConnectionError:
+        text = str(cause) or type(cause).__name__
+        return known.ConnectionError(
+            f"lost the connection to Redis at {self._shown} ({text}): whether the command was "
+            "executed is not known; look before you send it again"
+        )
+
+    def _silent(self) -> known.TimeoutError:
+        return known.TimeoutError(
+            f"Redis at {self._shown} said nothing for {self._timeout:g} s: whether the command "
+            "was executed is not known; look before you send it again"
+        )
+
+    def _was_closed(self) -> known.ConnectionError:
+        return known.ConnectionError(f"the link to Redis at {self._shown} was closed")
