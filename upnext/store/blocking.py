@@ -1,0 +1,168 @@
+"""The verbs of callers for code that does not await, with the same scripts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, cast
+
+import redis
+from redis import exceptions as known
+
+from upnext.contracts.keys import Keys
+from upnext.errors import JobRefusedError
+from upnext.model.job import Enqueued, Held, JobRecord, NewJob, Revoked
+from upnext.redis.blocking import BlockingCaller
+from upnext.redis.retry import Backoff
+from upnext.store.bounds import Bounds
+from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
+from upnext.store.enqueue import enqueue_calls, parse_enqueued
+from upnext.store.lookup import parse_record
+from upnext.store.renew import parse_revoked, renew_calls
+from upnext.store.scripts import library
+from upnext.store.watch import watch_call
+
+V = TypeVar("V")
+
+PATIENCE = 10.0
+"""Seconds after which a lost connection is not waited for any more."""
+
+
+class BlockingStore:
+    """A workspace's queue on Redis or Valkey, for any thread, with or without an event loop.
+
+    Every call takes a connection of the client's pool for itself, so threads may share a store.
+
+    Args:
+        client: redis-py's blocking client; the store closes it.
+        keys: The workspace.
+        bounds: What the scripts keep.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, bounds: Bounds) -> None:
+        self._client = client
+        self._call = BlockingCaller(client, library(), patience=PATIENCE)
+        self.keys = keys
+        self.bounds = bounds
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
+        """Accept new jobs; one answer each, in order. Sent again safely: ids make it so."""
+        calls = list(enqueue_calls(self.keys, self.bounds, jobs))
+        replies = self._call.call_many(calls, idempotent=True)
+        return [answer for reply in replies for answer in parse_enqueued(reply)]
+
+    def cancel(self, job_id: str, reason: str) -> CancelVerdict:
+        """Cancel one job: at once when it waits, through its worker when it runs."""
+        call = cancel_call(self.keys, self.bounds, job_id, reason)
+        [reply] = self._call.call_many([call], idempotent=True)
+        return parse_cancelled(reply)
+
+    def lookup(self, job_id: str) -> JobRecord | None:
+        """What is known of a job; None when there is no record of it."""
+        return self.watch(job_id, "")
+
+    def watch(self, job_id: str, channel: str) -> JobRecord | None:
+        """Look up a job and, unless it is over, have `channel` told when it is."""
+        [reply] = self._call.call_many([watch_call(self.keys, job_id, channel)], idempotent=True)
+        return parse_record(job_id, reply)
+
+    def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]:
+        """Keep the leases of held jobs; the answer names those not to be run on."""
+        calls = renew_calls(self.keys, worker, held)
+        replies = self._call.call_many(calls, idempotent=True)
+        return [revoked for reply in replies for revoked in parse_revoked(reply)]
+
+    @contextmanager
+    def listen(self, channel: str) -> Generator[Listener]:
+        """Hear a channel on a connection of its own; entered once the server confirmed it."""
+        listener = Listener(self._client, channel)
+        try:
+            yield listener
+        finally:
+            listener.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+class _PubSub(Protocol):
+    """What is used of redis-py's subscriber, which has no annotations of its own."""
+
+    def subscribe(self, *channels: str) -> None: ...
+    def get_message(self, *, timeout: float) -> dict[str, Any] | None: ...
+    def close(self) -> None: ...
+
+
+class Listener:
+    """One subscription on its own connection. Made by `BlockingStore.listen`."""
+
+    def __init__(self, client: redis.Redis, channel: str) -> None:
+        self._client = client
+        self._channel = channel
+        self._pubsub: _PubSub | None = None
+        self._open()
+
+    def hear(self, seconds: float) -> bytes | None:
+        """The next message, waited for at most so long.
+
+        Returns:
+            None when none came, or some may have been missed over a lost connection: whoever
+            listens looks for himself what is new.
+
+        Raises:
+            redis.exceptions.RedisError: the server cannot be reached.
+        """
+        give_up_at = time.monotonic() + seconds
+        while (left := give_up_at - time.monotonic()) > 0:
+            try:
+                message = self._subscriber.get_message(timeout=left)
+            except (known.ConnectionError, known.TimeoutError):
+                self.close()
+                self._open()
+                return None
+            if message is not None and message["type"] == "message":
+                return message["data"]
+        return None
+
+    def close(self) -> None:
+        """Give the connection up."""
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            pubsub.close()
+
+    @property
+    def _subscriber(self) -> _PubSub:
+        if self._pubsub is None:
+            raise known.ConnectionError("the subscription was closed")
+        return self._pubsub
+
+    def _open(self) -> None:
+        self._pubsub = _patiently(self._subscribe)
+
+    def _subscribe(self) -> _PubSub:
+        pubsub = cast("_PubSub", cast("Any", self._client).pubsub())
+        try:
+            pubsub.subscribe(self._channel)
+            if pubsub.get_message(timeout=PATIENCE) is None:
+                raise known.TimeoutError("the server did not confirm the subscription")
+        except BaseException:
+            pubsub.close()
+            raise
+        return pubsub
+
+
+def _patiently(attempt: Callable[[], V]) -> V:
+    """Do what may be done twice, again and again while the server cannot be reached."""
+    give_up_at = time.monotonic() + PATIENCE
+    backoff, failures = Backoff(), 0
+    while True:
+        try:
+            return attempt()
+        except (known.ConnectionError, known.TimeoutError):
+            failures += 1
+            delay = backoff.delay(failures)
+            if time.monotonic() + delay > give_up_at:
+                raise
+            time.sleep(delay)

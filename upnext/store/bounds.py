@@ -1,0 +1,19 @@
+"""The limits that a store's owner sets once."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Bounds:
+    """What the scripts keep and for how long."""
+
+    record_ttl: int = 86_400_000
+    """Milliseconds that the record of a finished job lives."""
+    events_kept: int = 50_000
+    """About how many events wait in a function's event stream."""
+    most_waiting: int = 0
+    """Refuse new jobs of a function when so many wait; 0: no limit. Nothing is ever trimmed."""
+    most_rescues: int = 3
+    """A job that was lost with its worker so often is failed and becomes a dead letter."""

@@ -1,0 +1,58 @@
+"""Enqueue: accept new jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from upnext.contracts.keys import Keys
+from upnext.errors import JobRefusedError, QueueFullError
+from upnext.model.job import Enqueued, NewJob
+from upnext.redis.library import Call
+from upnext.store.bounds import Bounds
+
+MOST_PER_CALL = 250
+"""Jobs in one script call: the server serves nobody else while a script runs."""
+
+
+def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> Iterator[Call]:
+    """One call per run of jobs of the same function, in the order given."""
+    start = 0
+    while start < len(jobs):
+        function, end = jobs[start].function, start + 1
+        while end < len(jobs) and jobs[end].function == function and end - start < MOST_PER_CALL:
+            end += 1
+        arguments: list[Any] = [bounds.events_kept, bounds.most_waiting, function]
+        for job in jobs[start:end]:
+            arguments += (
+                job.id,
+                job.arguments,
+                job.priority,
+                "" if job.delay is None else job.delay,
+                "" if job.at is None else job.at,
+                "" if job.deadline is None else job.deadline,
+                "" if job.budget is None else job.budget,
+                job.key,
+                job.parent_id,
+                job.root_id,
+                job.source,
+                job.waiter,
+            )
+        yield Call("enqueue", (keys.function(function),), arguments)
+        start = end
+
+
+def parse_enqueued(reply: list[bytes]) -> list[Enqueued | JobRefusedError]:
+    """One answer per job; a refusal is a value here, for it concerns that job alone."""
+    answers: list[Enqueued | JobRefusedError] = []
+    for verdict, raw_id in zip(reply[::2], reply[1::2], strict=True):
+        job_id = raw_id.decode()
+        if verdict == b"created":
+            answers.append(Enqueued(job_id, True))
+        elif verdict == b"existing":
+            answers.append(Enqueued(job_id, False))
+        elif verdict == b"full":
+            answers.append(QueueFullError(job_id))
+        else:
+            answers.append(JobRefusedError(job_id, "the job tree it belongs to was cancelled"))
+    return answers

@@ -1,0 +1,51 @@
+-- cancel: cancel one job, or every unfinished job below a root, of one function.
+-- keys: P
+-- args: scope (job or tree), job id or root id, reason, prefix of the workers' channels,
+--       events kept, ms a finished record lives
+-- result: for a job one word: cancelled (it waited, now it is over), requested (it runs: its
+--         worker was told), finished (too late) or missing; for a tree the number of jobs reached
+-- A tree's mark also refuses children submitted from now on.
+
+local function cancel_one(P, keep, ttl, now, id, reason, channels)
+  local job = P .. 'job:' .. id
+  local found = find(job)
+  if not found then return 'missing' end
+  if found.status == 'running' then
+    if not found.cancel then
+      redis.call('HSET', job, 'cancel', reason)
+      emit(P, keep, 'cancel_requested', id, 'attempt', found.attempt, 'worker', found.worker,
+        'reason', reason)
+    end
+    redis.call('PUBLISH', channels .. found.worker,
+      'cancel ' .. id .. ' ' .. found.delivery .. ' ' .. reason)
+    return 'requested'
+  elseif found.status == 'scheduled' then
+    redis.call('ZREM', P .. 'scheduled', id)
+  elseif found.status == 'queued' then
+    drop_entry(P, found.lane, found.entry)
+  else
+    return 'finished'
+  end
+  finish(P, keep, ttl, id, job, now, found, 'cancelled', '', '', reason, '')
+  return 'cancelled'
+end
+
+register('cancel', function(keys, args)
+  local P, now = keys[1], clock()
+  local scope, id, reason, channels, keep, ttl = unpack(args)
+  if scope == 'job' then
+    local verdict = cancel_one(P, keep, ttl, now, id, reason, channels)
+    keep_events(P)
+    return verdict
+  end
+  redis.call('ZREMRANGEBYSCORE', P .. 'cancelled', '-inf', now)
+  redis.call('ZADD', P .. 'cancelled', now + MARK_LIVE, id)
+  redis.call('PEXPIRE', P .. 'cancelled', MARK_LIVE)
+  local reached = 0
+  for _, child in ipairs(redis.call('SMEMBERS', P .. 'family:' .. id)) do
+    local verdict = cancel_one(P, keep, ttl, now, child, reason, channels)
+    if verdict == 'cancelled' or verdict == 'requested' then reached = reached + 1 end
+  end
+  keep_events(P)
+  return reached
+end, 'allow-oom')

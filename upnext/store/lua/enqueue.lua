@@ -1,0 +1,80 @@
+-- enqueue: accept new jobs of one function.
+-- keys: P
+-- args: events kept, most jobs waiting (0: no limit), function name, then 12 per job:
+--       id, arguments, priority, delay, at, deadline, budget, key, parent, root, source, waiter
+--       (an empty string where there is none)
+-- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
+-- Not allowed when memory is full: a full server must still drain.
+
+local function waiting(P)
+  local count = redis.call('ZCARD', P .. 'scheduled')
+  for _, lane in ipairs(redis.call('ZRANGE', P .. 'lanes', 0, -1)) do
+    local stream = P .. 'lane:' .. lane
+    count = count + redis.call('XLEN', stream)
+    local pending = redis.pcall('XPENDING', stream, GROUP)
+    if not pending.err then count = count - pending[1] end
+  end
+  return count
+end
+
+-- The unfinished job that holds this idempotency key, if any; the new waiter joins it.
+local function holder_of(P, key, waiter)
+  local id = redis.call('GET', P .. 'key:' .. key)
+  if not id then return nil end
+  local job = P .. 'job:' .. id
+  local found = redis.call('HMGET', job, 'status', 'waiters')
+  local status = found[1]
+  if not (status == 'scheduled' or status == 'queued' or status == 'running') then return nil end
+  join(job, found[2] or '', waiter)
+  return id
+end
+
+register('enqueue', function(keys, args)
+  local P, now = keys[1], clock()
+  local keep, most, name = args[1], tonumber(args[2]), args[3]
+  local room = most > 0 and most - waiting(P) or math.huge
+  local out, queued = {}, false
+  for i = 4, #args, 12 do
+    local id, arguments, priority, delay, at, deadline, budget, key, parent, root, source, waiter
+      = unpack(args, i, i + 11)
+    local job, verdict, holder = P .. 'job:' .. id, 'created', nil
+    -- Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
+    if redis.call('EXISTS', job) == 0 then
+      local refused = parent ~= '' and redis.call('ZSCORE', P .. 'cancelled', root)
+      if key ~= '' and not refused then holder = holder_of(P, key, waiter) end
+      if refused then
+        verdict = 'cancelled'
+      elseif holder then
+        id, verdict = holder, 'existing'
+      elseif room < 1 then
+        verdict = 'full'
+      else
+        room = room - 1
+        local due = now
+        if at ~= '' then due = tonumber(at) elseif delay ~= '' then due = now + delay end
+        local limit = deadline ~= '' and tonumber(deadline) or nil
+        if budget ~= '' and (not limit or now + budget < limit) then limit = now + budget end
+        local status, lane, entry = 'scheduled', '', ''
+        if due > now then
+          to_schedule(P, id, due)
+        else
+          status, queued = 'queued', true
+          lane, entry = to_lane(P, id, job, priority, false)
+        end
+        redis.call('HSET', job, 'status', status, 'name', name, 'arguments', arguments,
+          'created', now, 'due', due, filled('lane', lane, 'entry', entry,
+          'priority', priority ~= '0' and priority, 'deadline', limit, 'key', key,
+          'parent', parent, 'root', root, 'source', source, 'waiters', waiter))
+        if key ~= '' then redis.call('SET', P .. 'key:' .. key, id) end
+        if parent ~= '' then redis.call('SADD', P .. 'family:' .. root, id) end
+        emit(P, keep, status, id, 'name', name, 'arguments', arguments, 'due', due,
+          'priority', priority, filled('deadline', limit, 'key', key, 'parent', parent,
+          'root', root, 'source', source))
+      end
+    end
+    out[#out + 1], out[#out + 2] = verdict, id
+  end
+  keep_events(P)
+  if queued then wake(P) end
+  return out
+end)

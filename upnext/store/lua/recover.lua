@@ -1,0 +1,31 @@
+-- recover: what a worker owns but does not know of, because the reply to a claim was lost.
+-- keys: P
+-- args: worker id, then the ids of the jobs it knows it holds
+-- result: {now, 0, {job...}} as in claim; deliveries and attempts stay as they are
+
+register('recover', function(keys, args)
+  local P, worker, known, jobs = keys[1], args[1], {}, {}
+  for i = 2, #args do known[args[i]] = true end
+  for _, lane in ipairs(redis.call('ZREVRANGE', P .. 'lanes', 0, -1)) do
+    local stream, from, pending = P .. 'lane:' .. lane, '-', nil
+    repeat
+      pending = redis.pcall('XPENDING', stream, GROUP, from, '+', 1000, worker)
+      if pending.err then break end
+      for _, p in ipairs(pending) do
+        from = '(' .. p[1]
+        local row = redis.call('XRANGE', stream, p[1], p[1])[1]
+        local id = row and id_in(row[2])
+        if id and not known[id] then
+          local v = redis.pcall('HMGET', P .. 'job:' .. id, 'status', 'worker', 'name',
+            'arguments', 'attempt', 'delivery', 'priority', 'created', 'deadline', 'parent',
+            'root', 'rescues', 'key', 'source')
+          if v[1] == 'running' and v[2] == worker then
+            jobs[#jobs + 1] = {id, v[3], v[4], v[5], v[6], v[7] or '0', v[8], v[9] or '',
+              v[10] or '', v[11] or '', v[12] or '0', v[13] or '', v[14] or ''}
+          end
+        end
+      end
+    until #pending < 1000
+  end
+  return {clock(), 0, jobs}
+end, 'allow-oom')

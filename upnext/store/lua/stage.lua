@@ -1,0 +1,26 @@
+-- stage: move jobs of one function that are due from the schedule to their lanes.
+-- keys: P
+-- args: most jobs to move, events kept
+-- result: {moved, ms until the next one is due or -1}
+
+register('stage', function(keys, args)
+  local P, now, moved = keys[1], clock(), 0
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'scheduled', '-inf', now, 'BYSCORE',
+      'LIMIT', 0, args[1])) do
+    redis.call('ZREM', P .. 'scheduled', id)
+    local job = P .. 'job:' .. id
+    local found = find(job)
+    if found and found.status == 'scheduled' then
+      local lane, entry = to_lane(P, id, job, tonumber(found.priority), false)
+      redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry)
+      emit(P, args[2], 'queued', id, 'attempt', found.attempt)
+      moved = moved + 1
+    end
+  end
+  if moved > 0 then
+    keep_events(P)
+    wake(P)
+  end
+  local head = redis.call('ZRANGE', P .. 'scheduled', 0, 0, 'WITHSCORES')
+  return {moved, head[2] and math.max(0, head[2] - now) or -1}
+end, 'allow-oom')

@@ -1,0 +1,41 @@
+"""Rescue: requeue jobs whose lease ran out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from upnext.contracts.keys import Keys
+from upnext.model.job import Rescued
+from upnext.redis.library import Call
+from upnext.store.bounds import Bounds
+
+MOST_PER_CALL = 200
+
+
+def rescue_call(
+    keys: Keys, bounds: Bounds, worker: str, function: str, lease: int, as_of: int
+) -> Call:
+    """Take jobs from owners that did not renew for `lease` milliseconds, never from `worker`.
+
+    The script holds back when the server's clock is a sixth of a lease past `as_of` or more:
+    half a renewal period.
+    """
+    return Call(
+        "rescue",
+        (keys.function(function),),
+        (
+            worker,
+            lease,
+            bounds.most_rescues,
+            MOST_PER_CALL,
+            bounds.events_kept,
+            bounds.record_ttl,
+            as_of,
+            lease // 6,
+        ),
+    )
+
+
+def parse_rescued(reply: list[Any]) -> Rescued:
+    requeued, buried, held_back = reply
+    return Rescued([i.decode() for i in requeued], [i.decode() for i in buried], bool(held_back))

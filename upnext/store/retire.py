@@ -1,0 +1,11 @@
+"""Retire: forget a worker that stops."""
+
+from __future__ import annotations
+
+from upnext.contracts.keys import Keys
+from upnext.redis.library import Call
+
+
+def retire_call(keys: Keys, worker: str, function: str) -> Call:
+    """Forget the worker in one function. The reply is the number of jobs it still holds."""
+    return Call("retire", (keys.function(function),), (worker, keys.worker_channel(worker)))

@@ -1,0 +1,168 @@
+"""The verbs of the queue, bound to one link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from upnext.contracts.keys import Keys
+from upnext.errors import JobRefusedError
+from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
+from upnext.model.outcome import Outcome, Settled
+from upnext.redis.library import Caller
+from upnext.redis.link import Link, Subscription
+from upnext.redis.waiter import Waiter
+from upnext.store.bounds import Bounds
+from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
+from upnext.store.claim import claim_call, parse_claimed
+from upnext.store.enqueue import enqueue_calls, parse_enqueued
+from upnext.store.lookup import parse_record
+from upnext.store.recover import recover_call
+from upnext.store.renew import parse_revoked, renew_calls
+from upnext.store.rescue import parse_rescued, rescue_call
+from upnext.store.retire import retire_call
+from upnext.store.scripts import library
+from upnext.store.settle import parse_settled, settle_calls
+from upnext.store.stage import parse_staged, stage_call
+from upnext.store.watch import watch_call
+
+
+class Store:
+    """One workspace's queue on Redis or Valkey.
+
+    Every method is one write to the server and may be called by many tasks at once. A lost
+    connection is waited out for the link's patience, then raised as
+    `redis.exceptions.ConnectionError`; methods whose effect is the same when they run twice are
+    sent again by themselves.
+    """
+
+    def __init__(self, link: Link, keys: Keys, bounds: Bounds) -> None:
+        self._link = link
+        self._call = Caller(link, library())
+        self.keys = keys
+        self.bounds = bounds
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
+        """Accept new jobs; one answer each, in order. Sent again safely: ids make it so."""
+        calls = list(enqueue_calls(self.keys, self.bounds, jobs))
+        replies = await self._call.call_many(calls, idempotent=True)
+        return [answer for reply in replies for answer in parse_enqueued(reply)]
+
+    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+        """Take up to so many waiting jobs of each function.
+
+        Never sent again by itself: after a `ConnectionError`, `recover` tells what was claimed.
+        """
+        calls = [claim_call(self.keys, self.bounds, worker, name, n) for name, n in wants]
+        replies = await self._call.call_many(calls)
+        return parse_claimed([name for name, _ in wants], replies)
+
+    async def recover(self, worker: str, functions: Sequence[str], known: Iterable[str]) -> Claimed:
+        """The jobs this worker owns besides those it knows of."""
+        ids = list(known)
+        calls = [recover_call(self.keys, worker, name, ids) for name in functions]
+        replies = await self._call.call_many(calls, idempotent=True)
+        return parse_claimed(functions, replies)
+
+    async def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]:
+        """Keep the leases of held jobs; the answer names those not to be run on."""
+        calls = renew_calls(self.keys, worker, held)
+        replies = await self._call.call_many(calls, idempotent=True)
+        return [revoked for reply in replies for revoked in parse_revoked(reply)]
+
+    async def settle(self, worker: str, outcomes: Sequence[Outcome]) -> list[Settled | str]:
+        """Write down how attempts ended; one answer each, in order. Safe to send again."""
+        batches = settle_calls(self.keys, self.bounds, worker, outcomes)
+        replies = await self._call.call_many([call for call, _ in batches], idempotent=True)
+        answers: list[Settled | str] = [Settled.STALE] * len(outcomes)
+        for (_, positions), reply in zip(batches, replies, strict=True):
+            for position, answer in zip(positions, parse_settled(reply), strict=True):
+                answers[position] = answer
+        return answers
+
+    async def stage(self, functions: Sequence[str]) -> list[Staged]:
+        """Move due jobs of each function to where workers claim them."""
+        calls = [stage_call(self.keys, self.bounds, name) for name in functions]
+        replies = await self._call.call_many(calls, idempotent=True)
+        return [parse_staged(name, reply) for name, reply in zip(functions, replies, strict=True)]
+
+    async def now(self) -> int:
+        """The server's clock, Unix milliseconds."""
+        seconds, micros = await self._link.execute("TIME", idempotent=True)
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def rescue(
+        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+    ) -> Rescued:
+        """Requeue jobs that other workers did not renew for `lease` milliseconds.
+
+        `as_of` is the server's time as the caller reckons it (from `now`, just before). When the
+        request arrives much later than that, nothing is taken: see `Rescued.held_back`.
+        """
+        calls = [
+            rescue_call(self.keys, self.bounds, worker, name, lease, as_of) for name in functions
+        ]
+        # Never sent again by itself: a second copy would be as late as the first.
+        found = [parse_rescued(reply) for reply in await self._call.call_many(calls)]
+        return Rescued(
+            [job for one in found for job in one.requeued],
+            [job for one in found for job in one.buried],
+            any(one.held_back for one in found),
+        )
+
+    async def cancel(self, job_id: str, reason: str) -> CancelVerdict:
+        """Cancel one job: at once when it waits, through its worker when it runs."""
+        call = cancel_call(self.keys, self.bounds, job_id, reason)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return parse_cancelled(reply)
+
+    async def cancel_tree(self, root_id: str, reason: str) -> int:
+        """Cancel every unfinished job below a root; the answer counts those reached."""
+        names = await self.functions()
+        calls = [cancel_tree_call(self.keys, self.bounds, name, root_id, reason) for name in names]
+        return sum(await self._call.call_many(calls, idempotent=True))
+
+    async def lookup(self, job_id: str) -> JobRecord | None:
+        """What is known of a job; None when there is no record of it."""
+        reply = await self._link.execute("HGETALL", self.keys.job(job_id), idempotent=True)
+        return parse_record(job_id, reply)
+
+    async def watch(self, job_id: str, channel: str) -> JobRecord | None:
+        """Look up a job and, unless it is over, have `channel` told when it is."""
+        call = watch_call(self.keys, job_id, channel)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return parse_record(job_id, reply)
+
+    async def retire(self, worker: str, functions: Sequence[str]) -> int:
+        """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        calls = [retire_call(self.keys, worker, name) for name in functions]
+        return sum(await self._call.call_many(calls, idempotent=True))
+
+    async def declare(self, definitions: Mapping[str, bytes]) -> None:
+        """Publish what a worker runs: function name -> JSON of its definition."""
+        commands: list[tuple[Any, ...]] = []
+        for name, definition in definitions.items():
+            commands.append(("HSET", self.keys.functions, self.keys.function(name), name))
+            commands.append(("SET", self.keys.definition(name), definition))
+        await self._link.execute_many(commands, idempotent=True)
+
+    async def functions(self) -> list[str]:
+        """The names of all functions that a worker ever declared in this workspace."""
+        reply = await self._link.execute("HVALS", self.keys.functions, idempotent=True)
+        return [name.decode() for name in reply]
+
+    async def beat(self, worker: str, record: bytes, ttl: int) -> None:
+        """Publish a worker's heartbeat record, kept for `ttl` milliseconds."""
+        await self._link.execute(
+            "SET", self.keys.worker(worker), record, "PX", ttl, idempotent=True
+        )
+
+    def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
+    ) -> Subscription:
+        """Hear a channel; the subscription travels with the next command. See `Link.subscribe`."""
+        return self._link.subscribe(channel, on_message, on_gap)
+
+    async def attend(self, waiter: Waiter) -> None:
+        """Wait until a message handler wakes `waiter`."""
+        await self._link.attend(waiter)
