@@ -1,0 +1,158 @@
+"""One event loop's way to one queue: submit jobs, and hear how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import anyio
+
+from upnext.client.ended import Ended
+from upnext.client.ports import Ear, Queue
+from upnext.client.waits import Wait, Waits
+from upnext.errors import JobNotFoundError, JobRefusedError
+from upnext.model.identity import new_worker_id
+from upnext.model.job import Enqueued, NewJob
+from upnext.tasks.context import current_context
+
+
+class Client:
+    """Submits jobs and waits for their end. Belongs to one event loop.
+
+    Waiting costs nothing but memory: all waits share one subscription, on which the queue tells
+    how each job ended. Nobody asks again and again, and nothing runs in the background.
+
+    Attributes:
+        store: The queue.
+        channel: Where the queue tells this client how jobs ended.
+    """
+
+    def __init__(self, store: Queue) -> None:
+        self.store = store
+        self.channel: str = store.keys.waiter_channel(new_worker_id("client"))
+        self._waits = Waits()
+        self._ear: Ear | None = None
+        self._heard = False
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a job."""
+        return len(self._waits)
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
+        """Submit jobs in one write; one answer each, in order."""
+        return await self.store.enqueue(jobs)
+
+    async def submit(self, job: NewJob) -> Enqueued:
+        """Submit one job.
+
+        Raises:
+            JobRefusedError: the queue did not accept it.
+            redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
+        """
+        (answer,) = await self.store.enqueue((job,))
+        if isinstance(answer, JobRefusedError):
+            raise answer
+        return answer
+
+    async def run(self, job: NewJob, timeout: float | None = None) -> Ended:
+        """Submit one job and wait until it ends: one round trip and one push.
+
+        Args:
+            job: The job, with this client's `channel` as its waiter. Where another job holds its
+                idempotency key, that one is waited for.
+            timeout: Seconds to wait, once it is submitted; None: until it ends.
+
+        Raises:
+            TimeoutError: it did not end in time; it goes on.
+            JobRefusedError: the queue did not accept it.
+            redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
+
+        Cancelling stops the waiting, not the job.
+        """
+        self._listen()
+        # Listed before it is submitted: the push may come before the reply.
+        wait, job_id = self._waits.add(job.id), job.id
+        try:
+            answer = await self.submit(job)
+            await self._confirm()
+            if answer.id != job_id:
+                # Its end may have been told before we knew what to listen for.
+                self._waits.move(wait, job_id, answer.id)
+                job_id = answer.id
+                wait.wake()
+            ended = await self._until_ended(wait, job_id, timeout)
+            return ended if ended.function else ended.of_job(job)
+        finally:
+            self._waits.drop(wait, job_id)
+
+    async def end_of(self, job_id: str, timeout: float | None = None) -> Ended:
+        """Wait until a job ends that was submitted before.
+
+        Args:
+            job_id: The job.
+            timeout: Seconds to wait; None: until it ends.
+
+        Raises:
+            JobNotFoundError: there is no record of it.
+            TimeoutError: it did not end in time; it goes on.
+            ValueError: this is not a job id.
+            redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
+
+        Cancelling stops the waiting, not the job.
+        """
+        self._listen()
+        wait = self._waits.add(job_id)
+        try:
+            if ended := await self._look(wait, job_id):
+                return ended
+            await self._confirm()
+            return await self._until_ended(wait, job_id, timeout)
+        finally:
+            self._waits.drop(wait, job_id)
+
+    def close(self) -> None:
+        """Stop listening. Those who still wait are not told of anything any more."""
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
+            self._heard = False
+
+    def _listen(self) -> None:
+        if self._ear is None:
+            self._ear = self.store.subscribe(self.channel, self._waits.end, self._waits.doubt)
+
+    async def _confirm(self) -> None:
+        """See once that the server lets us listen; it has answered a later command already."""
+        if not self._heard and self._ear is not None:
+            await self._ear.ready()
+            self._heard = True
+
+    async def _until_ended(self, wait: Wait, job_id: str, timeout: float | None) -> Ended:
+        context = current_context.get(None)
+        lender = None if context is None else context.lender
+        # The slot is lent outside the time limit, whose end must not keep us from taking one back.
+        async with nullcontext() if lender is None else lender.lend():
+            with anyio.move_on_after(timeout):
+                return await self._attend(wait, job_id)
+        if wait.ended is not None:
+            return wait.ended
+        raise TimeoutError(f"job {job_id} did not end within {timeout:g} s; it goes on")
+
+    async def _attend(self, wait: Wait, job_id: str) -> Ended:
+        while True:
+            await self.store.attend(wait)
+            if wait.ended is not None:
+                return wait.ended
+            wait.done = False
+            if ended := await self._look(wait, job_id):
+                return ended
+
+    async def _look(self, wait: Wait, job_id: str) -> Ended | None:
+        record = await self.store.watch(job_id, self.channel)
+        if wait.ended is not None:
+            return wait.ended
+        if record is None:
+            raise JobNotFoundError(job_id)
+        wait.record = record
+        return Ended.of_record(record) if record.status.is_terminal() else None

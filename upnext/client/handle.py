@@ -1,0 +1,314 @@
+"""A task as its callers see it: submit it, wait for it, call it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import anyio
+from anyio import NoEventLoopError
+from anyio.lowlevel import current_token
+from attrs import evolve
+
+from upnext.client import sync
+from upnext.client.connect import connect
+from upnext.client.future import Future
+from upnext.client.options import SubmitOptions, checked_key
+from upnext.client.ports import Origin
+from upnext.client.result import TaskResult, result_of
+from upnext.client.submission import new_job, time_left
+from upnext.model.identity import new_job_id
+from upnext.model.job import NewJob
+from upnext.tasks.context import Context, current_context
+from upnext.tasks.definition import TaskDefinition
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PLAIN = SubmitOptions()
+_WAIT_TIMEOUT = "wait_timeout"
+
+
+class TaskHandle(Generic[P, T]):
+    """A declared task. `@worker.task` makes one of a function.
+
+    Importing it and awaiting `submit` is all that a producer does: the queue is the one of the
+    worker that declares the task, or what UPNEXT_REDIS_URL says, or the embedded server.
+
+    Attributes:
+        definition: The task.
+    """
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(
+        self,
+        definition: TaskDefinition,
+        origin: Origin | None = None,
+        options: SubmitOptions = PLAIN,
+    ) -> None:
+        functools.update_wrapper(self, definition.function)
+        self.__name__ = definition.name
+        self.definition = definition
+        self._origin = origin
+        self._options = options
+
+    @property
+    def name(self) -> str:
+        """What users call the task."""
+        return self.definition.name
+
+    @property
+    def function_key(self) -> str:
+        """What the queue calls the task."""
+        return self.definition.name
+
+    @property
+    def func(self) -> Callable[P, Any]:
+        """The function itself."""
+        return self.definition.function
+
+    def options(
+        self,
+        *,
+        delay: float | timedelta | None = None,
+        at: datetime | None = None,
+        priority: int | None = None,
+        deadline: float | timedelta | datetime | None = None,
+        key: str | None = None,
+        wait_timeout: float | timedelta | None = None,
+    ) -> TaskHandle[P, T]:
+        """A copy of this handle that submits with other options: `task.options(delay=30)`.
+
+        Args:
+            delay: Run this long after the submit; seconds or a `timedelta`.
+            at: Run at this moment, with a time zone.
+            priority: From -9 to 9; higher is first; 0 is usual.
+            deadline: Do not start or go on after this: seconds or a `timedelta` from the submit,
+                or a moment with a time zone. Waiting and retrying count.
+            key: Idempotency key: while a job with this key is not over, no second one is made.
+            wait_timeout: How long `wait` waits; seconds or a `timedelta`.
+
+        Raises:
+            ValueError: an option cannot be used.
+        """
+        changed = copy.copy(self)
+        changed._options = self._options.changed(
+            delay=delay,
+            at=at,
+            priority=priority,
+            deadline=deadline,
+            key=key,
+            wait_timeout=wait_timeout,
+        )
+        return changed
+
+    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit a job that calls the function with these arguments.
+
+        Returns:
+            The job, once the queue has it.
+
+        Raises:
+            TypeError: the function cannot be called like this.
+            CodecError: an argument cannot be written as JSON.
+            JobRefusedError: the queue did not accept it; QueueFullError when it is full.
+            redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
+
+        Cancelled, it may or may not have been submitted.
+        """
+        return await self._submit(self._options, args, kwargs)
+
+    async def submit_idempotent(self, key: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """`submit`, unless a job with this key is not over yet: then the future of that one.
+
+        Args:
+            key: 1 to 256 characters.
+            *args: For the function.
+            **kwargs: For the function.
+        """
+        return await self._submit(self._keyed(key), args, kwargs)
+
+    @overload
+    async def wait(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[T]: ...
+    @overload
+    async def wait(
+        self, *args: Any, wait_timeout: float | None, **kwargs: Any
+    ) -> TaskResult[T]: ...
+    async def wait(self, *args: Any, **kwargs: Any) -> TaskResult[T]:
+        """Submit a job and wait until it ends: one round trip and one push.
+
+        It may not live longer than the caller's own deadline (`anyio.fail_after`, or that of the
+        job it is called in). Inside a job, its slot is lent meanwhile.
+
+        Args:
+            *args: For the function.
+            wait_timeout: Seconds to wait once it is submitted; None: until it ends. A function
+                with a parameter of this name gets it; say `options(wait_timeout=…)` then.
+            **kwargs: For the function.
+
+        Raises:
+            TimeoutError: `wait_timeout` is over; the job goes on.
+            TaskTimeoutError: it failed by its own timeout.
+            TaskExecutionError: it failed, was cancelled, or its deadline passed.
+
+        Otherwise as `submit`. Cancelling stops the waiting, not the job.
+        """
+        return await self._wait(self._options, args, kwargs)
+
+    @overload
+    async def wait_idempotent(
+        self, key: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskResult[T]: ...
+    @overload
+    async def wait_idempotent(
+        self, key: str, /, *args: Any, wait_timeout: float | None, **kwargs: Any
+    ) -> TaskResult[T]: ...
+    async def wait_idempotent(self, key: str, /, *args: Any, **kwargs: Any) -> TaskResult[T]:
+        """`wait`, for the job that has this key, if there is one that is not over yet."""
+        return await self._wait(self._keyed(key), args, kwargs)
+
+    def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """`submit` for code that does not await, in any thread. Blocks the thread."""
+        return self._submit_sync(self._options, args, kwargs)
+
+    def submit_idempotent_sync(self, key: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """`submit_idempotent` for code that does not await, in any thread. Blocks the thread."""
+        return self._submit_sync(self._keyed(key), args, kwargs)
+
+    @overload
+    def wait_sync(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[T]: ...
+    @overload
+    def wait_sync(self, *args: Any, wait_timeout: float | None, **kwargs: Any) -> TaskResult[T]: ...
+    def wait_sync(self, *args: Any, **kwargs: Any) -> TaskResult[T]:
+        """`wait` for code that does not await. Blocks the thread.
+
+        Do not call it on the event loop of the worker that is to run the job.
+        """
+        return self._wait_sync(self._options, args, kwargs)
+
+    @overload
+    def wait_idempotent_sync(
+        self, key: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskResult[T]: ...
+    @overload
+    def wait_idempotent_sync(
+        self, key: str, /, *args: Any, wait_timeout: float | None, **kwargs: Any
+    ) -> TaskResult[T]: ...
+    def wait_idempotent_sync(self, key: str, /, *args: Any, **kwargs: Any) -> TaskResult[T]:
+        """`wait_idempotent` for code that does not await. Blocks the thread."""
+        return self._wait_sync(self._keyed(key), args, kwargs)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function here and now, without the queue, retries, or timeout.
+
+        Inside a job it sees that job's context; elsewhere a context of no job. An async function
+        is run to its end in an event loop of its own.
+
+        Raises:
+            RuntimeError: an async function is called inside an event loop.
+        """
+        definition = self.definition
+        if definition.is_async and _in_event_loop():
+            raise RuntimeError(
+                f"{definition.name} is async and this is an event loop: await {definition.name}"
+                f".wait(…), {definition.name}.submit(…), or the function itself,"
+                f" {definition.name}.func(…)"
+            )
+        token = current_context.set(self._direct_context())
+        try:
+            if definition.is_async:
+                return anyio.run(functools.partial(definition.function, *args, **kwargs))
+            return definition.function(*args, **kwargs)
+        finally:
+            current_context.reset(token)
+
+    def job(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, waiter: str = "") -> NewJob:
+        """The job that a submit with these arguments would make; nothing is sent."""
+        arguments = self.definition.arguments.encode(args, kwargs)
+        return new_job(self.definition, self._options, arguments, waiter=waiter)
+
+    def future(self, job_id: str) -> Future[T]:
+        """The future of a job of this task whose id was kept."""
+        return Future(job_id, self.definition, self._origin)
+
+    @property
+    def url(self) -> str | None:
+        """The queue's server; None: what the settings say."""
+        return None if self._origin is None else self._origin.redis_url
+
+    async def _submit(
+        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[T]:
+        definition = self.definition
+        job = new_job(definition, options, definition.arguments.encode(args, kwargs))
+        client = await connect(self.url)
+        answer = await client.submit(job)
+        return Future(answer.id, definition, self._origin)
+
+    async def _wait(
+        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskResult[T]:
+        definition, timeout = self.definition, self._timeout(options, kwargs)
+        arguments = definition.arguments.encode(args, kwargs)
+        budget = time_left()
+        client = await connect(self.url)
+        job = new_job(definition, options, arguments, waiter=client.channel, budget=budget)
+        return result_of(await client.run(job, timeout), definition.result)
+
+    def _submit_sync(
+        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[T]:
+        if sync.must_await():
+            return sync.through_loop(self._submit, options, args, kwargs)
+        definition = self.definition
+        job = new_job(definition, options, definition.arguments.encode(args, kwargs))
+        answer = sync.blocking_client(self.url).submit(job)
+        return Future(answer.id, definition, self._origin)
+
+    def _wait_sync(
+        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskResult[T]:
+        if sync.may_await():
+            return sync.through_loop(self._wait, options, args, kwargs)
+        definition, timeout = self.definition, self._timeout(options, kwargs)
+        arguments = definition.arguments.encode(args, kwargs)
+
+        def make(channel: str) -> NewJob:
+            return new_job(definition, options, arguments, waiter=channel)
+
+        ended = sync.blocking_client(self.url).run(make, timeout)
+        return result_of(ended, definition.result)
+
+    def _keyed(self, key: str) -> SubmitOptions:
+        return evolve(self._options, key=checked_key(key))
+
+    def _timeout(self, options: SubmitOptions, kwargs: dict[str, Any]) -> float | None:
+        if _WAIT_TIMEOUT in kwargs and not self.definition.arguments.takes(_WAIT_TIMEOUT):
+            return kwargs.pop(_WAIT_TIMEOUT)
+        return options.wait_timeout
+
+    def _direct_context(self) -> Context:
+        definition, around = self.definition, current_context.get(None)
+        if around is None:
+            return Context(
+                job_id=new_job_id(definition.tag),
+                function=definition.name,
+                function_name=definition.name,
+            )
+        return evolve(around, function=definition.name, function_name=definition.name)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name} at {self.definition.place}>"
+
+
+def _in_event_loop() -> bool:
+    try:
+        current_token()
+    except NoEventLoopError:
+        return False
+    return True

@@ -1,0 +1,142 @@
+"""`@worker.task`: make a task of a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import timedelta
+from types import FrameType
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from upnext.client.handle import TaskHandle
+from upnext.tasks.definition import DEFAULT_TIMEOUT, TaskDefinition
+from upnext.tasks.hooks import Hook, name_of
+from upnext.tasks.registry import Registry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ErrorKinds = type[BaseException] | Iterable[type[BaseException]] | None
+
+
+class TaskDecorator(Protocol):
+    """What `@worker.task(…)` leaves to be done: take the function."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> TaskHandle[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> TaskHandle[P, T]: ...
+
+
+class TaskDeclarations:
+    """The part of a worker that users declare tasks on.
+
+    Attributes:
+        redis_url: Where the tasks' queue is; None: what the settings say.
+        registry: What was declared.
+        tasks: The handles, by name.
+    """
+
+    redis_url: str | None = None
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.tasks: dict[str, TaskHandle[..., Any]] = {}
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> TaskHandle[P, T]: ...
+    @overload
+    def task(self, function: Callable[P, T], /) -> TaskHandle[P, T]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        retries: int = 0,
+        retry_delay: float | timedelta = 1.0,
+        retry_backoff: float = 2.0,
+        retry_jitter: float | bool = False,
+        retry_max_delay: float | timedelta | None = None,
+        retry_on: ErrorKinds = None,
+        no_retry_on: ErrorKinds = None,
+        timeout: float | timedelta | None = DEFAULT_TIMEOUT,
+        cache_key: str | None = None,
+        cache_ttl: int | None = None,
+        rate_limit: str | None = None,
+        max_concurrency: int | None = None,
+        routing_group: str | None = None,
+        group_max_concurrency: int | None = None,
+        dead_letter: bool = False,
+        on_start: Hook | None = None,
+        on_success: Hook | None = None,
+        on_failure: Hook | None = None,
+        on_retry: Hook | None = None,
+        on_complete: Hook | None = None,
+    ) -> TaskDecorator: ...
+    def task(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """Declare a function as a task: `@worker.task`, or `@worker.task(retries=3)`.
+
+        Args:
+            function: Async or sync. A sync one runs in a thread, or in a process where the worker
+                says so.
+            name: What the queue calls it, unique in the workspace; None: the function's name.
+                Moving or renaming the module changes nothing.
+            retries: Attempts after the first one.
+            retry_delay: Seconds before the first retry, or a `timedelta`.
+            retry_backoff: Each further retry waits this many times longer; 1 or more.
+            retry_jitter: Spreads each delay over plus or minus this fraction of it; True: a half.
+            retry_max_delay: Seconds, or a `timedelta`: the longest delay.
+            retry_on: Exception classes that are worth another attempt; None: all.
+            no_retry_on: Exception classes that are not; they win over `retry_on`.
+            timeout: Seconds one attempt may take, or a `timedelta`; None: as long as it likes.
+            cache_key: Names a cached result.
+            cache_ttl: Seconds that it is kept.
+            rate_limit: So many starts in a time, in the workspace: "100/m", "5/10s", "10/minute".
+            max_concurrency: Most of its jobs that run at once, in the workspace.
+            routing_group: A label that several tasks share.
+            group_max_concurrency: Most jobs of the group that run at once, in the workspace.
+            dead_letter: Keep a job that fails for good aside, for a replay.
+            on_start: Called with the context before each attempt. Every hook may be sync or async
+                and take fewer arguments, or none; what it raises is logged, no more.
+            on_success: Called with the context and the result.
+            on_failure: Called with the context and the error, when no attempt is left.
+            on_retry: Called with the context and the error, before another attempt.
+            on_complete: Called with the context at the end, after success or failure.
+
+        Returns:
+            The task, in place of the function.
+
+        Raises:
+            ValueError: an option cannot be used.
+            TypeError: this is no function, or there is no such option.
+            ConfigurationError: another function has this name here; both places are named.
+        """
+        frame = inspect.currentframe()
+        scope = _local_names(frame.f_back if frame else None)
+        if function is not None:
+            return self._declare(function, scope, options)
+
+        def decorate(function: Callable[..., Any], /) -> TaskHandle[..., Any]:
+            return self._declare(function, scope, options)
+
+        return decorate
+
+    def _declare(
+        self, function: Callable[..., Any], scope: dict[str, Any], options: dict[str, Any]
+    ) -> TaskHandle[..., Any]:
+        if options.get("name") is None:
+            options = {**options, "name": name_of(function).rpartition(".")[2]}
+            if options["name"] == "<lambda>":
+                raise ValueError("a lambda has no name: say @worker.task(name=…)")
+        definition = TaskDefinition(function=function, scope=scope, **options)
+        self.registry.add(definition)
+        handle = TaskHandle[..., Any](definition, self)
+        self.tasks[definition.name] = handle
+        return handle
+
+
+def _local_names(frame: FrameType | None) -> dict[str, Any]:
+    """What annotations in string form may mean where a task is declared inside a function."""
+    if frame is None or frame.f_locals is frame.f_globals:
+        return {}
+    return {name: value for name, value in frame.f_locals.items() if isinstance(value, type)}

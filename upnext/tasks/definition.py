@@ -1,0 +1,223 @@
+"""What a task is: a function, and how its jobs are to be run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import cached_property
+from types import CodeType
+from typing import Any, TypeVar
+
+import orjson
+from attrs import Attribute, Factory, field, frozen
+
+from upnext.contracts.codec import ArgumentsCodec, ResultCodec, hints_of
+from upnext.model.identity import function_tag
+from upnext.model.policy import ErrorTypes, RateLimit, RetryPolicy, retries_on, seconds
+from upnext.tasks.hooks import Hook, code_of, is_async, module_of, name_of
+
+V = TypeVar("V")
+
+DEFAULT_TIMEOUT = 1800.0
+"""Seconds."""
+
+
+def _types(value: Any) -> ErrorTypes:
+    return () if value is None else (value,) if isinstance(value, type) else tuple(value)
+
+
+def _rate(value: str | RateLimit | None) -> RateLimit | None:
+    return RateLimit.parse(value) if isinstance(value, str) else value
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _not_empty(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{attribute.name} must be a text that is not empty, not {value!r}")
+
+
+def _optional_text(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None:
+        _not_empty(instance, attribute, value)
+
+
+def _optional_count(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"{attribute.name} must be a whole number, 1 or more, not {value!r}")
+
+
+def _timeout(value: float | timedelta | None) -> float | None:
+    if value is None:
+        return None
+    if not (number := seconds(value, "timeout")):
+        raise ValueError("timeout must be more than 0 seconds; None is no timeout")
+    return number
+
+
+def _exceptions(instance: object, attribute: Attribute[Any], value: tuple[Any, ...]) -> None:
+    for item in value:
+        if not (isinstance(item, type) and issubclass(item, BaseException)):
+            raise ValueError(f"{attribute.name} must name exception classes, not {item!r}")
+
+
+def _hook(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        raise ValueError(f"{attribute.name} must be callable, not {value!r}")
+
+
+def _function(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"a task is made of a function, not of {value!r}")
+    if inspect.isasyncgenfunction(value) or inspect.isgeneratorfunction(value):
+        raise TypeError(f"{name_of(value)} is a generator; a task returns its result at once")
+
+
+def _own(make: Callable[[TaskDefinition], V]) -> V:
+    """A field worked out from the others."""
+    return Factory(make, takes_self=True)
+
+
+def _make_policy(it: TaskDefinition) -> RetryPolicy:
+    return RetryPolicy(
+        retries=it.retries,
+        delay=it.retry_delay,
+        backoff=it.retry_backoff,
+        jitter=it.retry_jitter,
+        max_delay=it.retry_max_delay,
+    )
+
+
+@frozen(kw_only=True, eq=False)
+class TaskDefinition:
+    """A declared task. Made by `@worker.task`; nobody changes it afterwards.
+
+    Raises:
+        ValueError: a parameter cannot be used; one line says which and why.
+        TypeError: the function is no function.
+    """
+
+    function: Callable[..., Any] = field(validator=_function)
+    name: str = field(converter=_stripped, validator=_not_empty)
+    """The function key: what the queue calls it. Unique in a workspace."""
+
+    retries: int = 0
+    retry_delay: float | timedelta = 1.0
+    """Seconds."""
+    retry_backoff: float = 2.0
+    retry_jitter: float | bool = False
+    retry_max_delay: float | timedelta | None = None
+    """Seconds."""
+    retry_on: ErrorTypes = field(default=(), converter=_types, validator=_exceptions)
+    no_retry_on: ErrorTypes = field(default=(), converter=_types, validator=_exceptions)
+    timeout: float | None = field(default=DEFAULT_TIMEOUT, converter=_timeout)
+    """Seconds one attempt may take; None: as long as it likes."""
+
+    cache_key: str | None = field(default=None, validator=_optional_text)
+    cache_ttl: int | None = field(default=None, validator=_optional_count)
+    """Seconds."""
+    rate_limit: RateLimit | None = field(default=None, converter=_rate)
+    max_concurrency: int | None = field(default=None, validator=_optional_count)
+    """In the whole workspace."""
+    routing_group: str | None = field(default=None, converter=_stripped, validator=_optional_text)
+    group_max_concurrency: int | None = field(default=None, validator=_optional_count)
+    dead_letter: bool = False
+    """Whether a job that fails for good is kept aside for a replay."""
+
+    on_start: Hook | None = field(default=None, validator=_hook)
+    on_success: Hook | None = field(default=None, validator=_hook)
+    on_failure: Hook | None = field(default=None, validator=_hook)
+    on_retry: Hook | None = field(default=None, validator=_hook)
+    on_complete: Hook | None = field(default=None, validator=_hook)
+
+    scope: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    """Local names that the function's annotations may speak of."""
+    retry_policy: RetryPolicy = field(init=False, repr=False, default=_own(_make_policy))
+    tag: str = field(init=False, repr=False, default=_own(lambda it: function_tag(it.name)))
+    """The name as Redis keys and job ids have it."""
+    is_async: bool = field(init=False, default=_own(lambda it: is_async(it.function)))
+    module: str = field(init=False, default=_own(lambda it: module_of(it.function)))
+    qualname: str = field(init=False, default=_own(lambda it: name_of(it.function)))
+    code: CodeType | None = field(
+        init=False, repr=False, default=_own(lambda it: code_of(it.function))
+    )
+    file: str = field(init=False, default=_own(lambda it: it.code.co_filename if it.code else ""))
+    """Where the function is written, so that another process can find it; '' when unknown."""
+    line: int = field(
+        init=False, repr=False, default=_own(lambda it: it.code.co_firstlineno if it.code else 0)
+    )
+
+    @property
+    def place(self) -> str:
+        """Where the function is written, as `file:line`."""
+        return f"{self.file}:{self.line}" if self.file else f"{self.module}.{self.qualname}"
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """The module's name and its file: how another process imports the function again."""
+        return self.module, self.file
+
+    @property
+    def max_attempts(self) -> int:
+        """The first attempt and all retries."""
+        return self.retry_policy.max_attempts
+
+    @cached_property
+    def hooks(self) -> tuple[Hook, ...]:
+        """The hooks that are set."""
+        every = (self.on_start, self.on_success, self.on_failure, self.on_retry, self.on_complete)
+        return tuple(hook for hook in every if hook is not None)
+
+    def retries_on(self, error_type: type[BaseException]) -> bool:
+        """Whether this kind of error is worth another attempt, if one is left."""
+        return retries_on(error_type, self.retry_on, self.no_retry_on)
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """The function's annotations, resolved when first needed: they may speak of what is
+        defined after it."""
+        return hints_of(self.function, self.scope)
+
+    @cached_property
+    def arguments(self) -> ArgumentsCodec:
+        """Writes and reads the arguments of its jobs."""
+        return ArgumentsCodec.of(self.function, self.hints)
+
+    @cached_property
+    def result(self) -> ResultCodec:
+        """Writes and reads the results of its jobs."""
+        return ResultCodec.of(self.hints.get("return", Any))
+
+    def describe(self) -> bytes:
+        """The definition as JSON: what the queue, the CLI and the dashboard know of it."""
+        rate, policy = self.rate_limit, self.retry_policy
+        return orjson.dumps(
+            {
+                "name": self.name,
+                "kind": "task",
+                "module": self.module,
+                "qualname": self.qualname,
+                "place": self.place,
+                "is_async": self.is_async,
+                "retries": self.retries,
+                "retry_delay": policy.delay,
+                "retry_backoff": policy.backoff,
+                "retry_jitter": policy.jitter,
+                "retry_max_delay": policy.max_delay,
+                "retry_on": [kind.__qualname__ for kind in self.retry_on],
+                "no_retry_on": [kind.__qualname__ for kind in self.no_retry_on],
+                "timeout": self.timeout,
+                "cache_key": self.cache_key,
+                "cache_ttl": self.cache_ttl,
+                "rate_limit": None
+                if rate is None
+                else {"count": rate.count, "seconds": rate.window},
+                "max_concurrency": self.max_concurrency,
+                "routing_group": self.routing_group,
+                "group_max_concurrency": self.group_max_concurrency,
+                "dead_letter": self.dead_letter,
+            }
+        )

@@ -1,0 +1,100 @@
+"""Call what users hang on to a task, in whatever form it comes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from inspect import Parameter
+from types import CodeType
+from typing import Any, cast
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+Hook = Callable[..., Any]
+"""A function, partial, method or callable object; sync or async; with all arguments that its
+event offers, or fewer, or none."""
+
+
+async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = None) -> None:
+    """Call a hook with as many of the arguments as it takes, and wait until it is done.
+
+    A sync hook runs in a worker thread, so that it may block. The current context is visible in
+    both. What the hook raises, passes; cancelling the caller cancels an async hook, and waits for
+    a sync one.
+
+    Args:
+        hook: What to call.
+        *args: What the event offers, the most important first.
+        limiter: Bounds the worker threads; None: AnyIO's default limiter.
+    """
+    given = args[: _room(hook)]
+    if is_async(hook):
+        result = hook(*given)
+    else:
+        result = await anyio.to_thread.run_sync(functools.partial(hook, *given), limiter=limiter)
+    if inspect.isawaitable(result):  # an async hook, or a lambda around one
+        await result
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What to call a function in a message; partials and callable objects have no name."""
+    target = _target(function)
+    return getattr(target, "__qualname__", None) or type(target).__qualname__
+
+
+def module_of(function: Callable[..., Any]) -> str:
+    """The name of the module it is defined in."""
+    target = _target(function)
+    return getattr(target, "__module__", None) or type(target).__module__
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it makes a coroutine."""
+    target = _target(function)
+    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(_call_of(target))
+
+
+def code_of(function: Callable[..., Any]) -> CodeType | None:
+    """Its code, which knows where it is written; None for what is not written in Python."""
+    target = inspect.unwrap(_target(function))
+    if code := getattr(target, "__code__", None):
+        return code
+    return getattr(_call_of(target), "__code__", None)
+
+
+def _call_of(instance: object) -> Any:
+    """What calling a callable object runs."""
+    kind: Any = type(instance)
+    return kind.__call__ if callable(instance) else None
+
+
+def _target(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = cast("Callable[..., Any]", function.func)
+    return function
+
+
+def _room(hook: Hook) -> int:
+    try:
+        return _remembered_room(hook)
+    except TypeError:  # not hashable
+        return _count_room(hook)
+
+
+def _count_room(hook: Hook) -> int:
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (ValueError, TypeError):  # a builtin that does not say
+        return _UNLIMITED
+    if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
+        return _UNLIMITED
+    return sum(
+        parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        for parameter in parameters
+    )
+
+
+_UNLIMITED = 1_000
+_remembered_room = functools.lru_cache(maxsize=1_024)(_count_room)
