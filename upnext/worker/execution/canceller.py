@@ -1,0 +1,119 @@
+"""Hears what others want of this worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import anyio
+from attrs import define, field
+from redis.exceptions import RedisError
+
+from upnext.contracts.keys import Keys
+from upnext.model.job import Held, Job, Revoked
+from upnext.model.outcome import Ending, Outcome
+from upnext.model.status import CancelReason
+from upnext.redis.waiter import Waiter
+from upnext.worker.execution.running import Running
+from upnext.worker.intake.demand import Demand
+from upnext.worker.intake.inbox import Inbox
+from upnext.worker.ports import HearPort, Subscription
+from upnext.worker.scheduling.stager import Stager
+from upnext.worker.settlement.leases import Leases
+from upnext.worker.settlement.outbox import Outbox
+
+logger = logging.getLogger("upnext.worker")
+
+RETRY_INTERVAL = 0.5
+"""Seconds until it listens again, after the link lost its patience with an unreachable server."""
+
+
+@define(eq=False)
+class Canceller:
+    """Owns the worker's ears: the control channel and the due channels of its functions.
+
+    A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
+    of work goes to the fetcher, news of the schedule to the stager. A renewal's answer comes
+    in here as well: it covers messages that were lost.
+    """
+
+    store: HearPort
+    keys: Keys
+    worker: str
+    functions: list[str]
+    running: Running
+    inbox: Inbox
+    outbox: Outbox
+    leases: Leases
+    demand: Demand
+    stager: Stager
+    _prefixes: Mapping[str, str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._prefixes = {self.keys.function(name): name for name in self.functions}
+
+    async def run(self) -> None:
+        subscriptions = self._subscribe()
+        try:
+            while True:
+                try:
+                    # Nobody wakes this waiter: `_hear` handles the messages, and this task only
+                    # sees to it that there is always somebody who reads.
+                    await self.store.attend(Waiter())
+                except RedisError as error:
+                    logger.warning("cannot hear of work and cancellations: %s", error)
+                    await anyio.sleep(RETRY_INTERVAL)
+        finally:
+            for subscription in subscriptions:
+                subscription.close()
+
+    def revoke(self, revoked: Revoked) -> None:
+        """A renewal says that a held job is not to be run on."""
+        if revoked.lost:
+            self._cancel(revoked.id, revoked.delivery, CancelReason.LEASE_LOST, "lease lost")
+        else:
+            self._cancel(revoked.id, revoked.delivery, CancelReason.USER, revoked.reason)
+
+    def _subscribe(self) -> list[Subscription]:
+        subscribe = self.store.subscribe
+        ears = [subscribe(self.keys.worker_channel(self.worker), self._hear, self._gap)]
+        for name in self.functions:
+
+            def due(payload: bytes, name: str = name) -> None:
+                self.stager.note(name)
+
+            ears.append(subscribe(self.keys.due_channel(name), due, self._gap))
+        return ears
+
+    def _gap(self) -> None:
+        """Messages may be missing: look everywhere. Lost cancellations come with a renewal."""
+        self.demand.note_all()
+        self.stager.note_all()
+
+    def _hear(self, payload: bytes) -> None:
+        verb, _, rest = payload.decode(errors="replace").partition(" ")
+        if verb == "work":
+            name = self._prefixes.get(rest)
+            if name is not None:
+                self.demand.note(name)
+        elif verb == "cancel":
+            job_id, _, rest = rest.partition(" ")
+            delivery, _, reason = rest.partition(" ")
+            if delivery.isdecimal():
+                self._cancel(job_id, int(delivery), CancelReason.USER, reason)
+
+    def _cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> None:
+        if self.running.cancel(job_id, delivery, reason, message):
+            return
+        job = self.inbox.withdraw(job_id, delivery)
+        if job is None:
+            return  # it is settled, or about to be
+        held = Held(job.function, job.id, job.delivery)
+        if reason is CancelReason.LEASE_LOST:
+            self.leases.remove([held])
+        else:
+            self.outbox.put(_never_started(job, held, message))
+
+
+def _never_started(job: Job, held: Held, message: str) -> Outcome:
+    return Outcome(held=held, ending=Ending.CANCELLED, reason=message)

@@ -1,0 +1,82 @@
+"""The other side of a process job: find the function, call it, pack up what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from attrs import frozen
+
+from upnext.errors import CodecError
+from upnext.model.outcome import Failure
+from upnext.tasks.context import Context, current_context
+from upnext.tasks.control import Discard, Retry, Snooze
+from upnext.tasks.definition import TaskDefinition
+from upnext.tasks.modules import ModuleSource, load
+from upnext.worker.execution.failure import failure_of
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What a process says of one call. Only this crosses back, never an exception object:
+    many cannot be pickled, or not be unpickled.
+    """
+
+    result: bytes | None = None
+    failure: Failure | None = None
+    retryable: bool = False
+    control: Retry | Snooze | Discard | None = None
+
+
+def run_in_child(
+    source: ModuleSource, qualname: str, name: str, arguments: bytes, context: Context
+) -> Answer:
+    """Call a task's function in this process."""
+    _leave_stopping_to_the_parent()
+    token = current_context.set(context)
+    try:
+        definition = _find(source, qualname, name)
+        return _call(definition, arguments)
+    except Exception as error:  # whatever importing the user's module raises
+        return Answer(failure=failure_of(error), retryable=True)
+    finally:
+        current_context.reset(token)
+
+
+def _call(definition: TaskDefinition, arguments: bytes) -> Answer:
+    try:
+        args, kwargs = definition.arguments.decode(arguments)
+    except CodecError as problem:
+        return Answer(failure=failure_of(problem, "the arguments do not fit the function: "))
+    try:
+        value = definition.function(*args, **kwargs)
+    except (Retry, Snooze, Discard) as control:
+        return Answer(failure=failure_of(control), control=control)
+    except Exception as error:  # whatever the user's function raises
+        return Answer(failure=failure_of(error), retryable=definition.retries_on(type(error)))
+    try:
+        return Answer(result=definition.result.encode(value))
+    except CodecError as problem:
+        return Answer(failure=failure_of(problem, "the result cannot be stored: "))
+
+
+def _find(source: ModuleSource, qualname: str, name: str) -> TaskDefinition:
+    """The definition behind a name in a module: the decorator left its handle there."""
+    found: Any = load(source)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    definition: Any = getattr(found, "definition", None)
+    if not isinstance(definition, TaskDefinition) or definition.name != name:
+        raise LookupError(f"{source.name}.{qualname} is not the task {name!r} in a worker process")
+    return definition
+
+
+def _leave_stopping_to_the_parent() -> None:
+    # Ctrl+C and a service manager's SIGTERM reach the whole process group. The parent drains:
+    # it ends this process by closing its standard input, or kills it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.stderr.name == os.devnull:
+        sys.stderr = sys.stdout = os.fdopen(os.dup(2), "w", buffering=1)

@@ -1,0 +1,75 @@
+"""Takes jobs out of the inbox and runs them, as many at once as there are slots."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from upnext.model.job import Held, Job
+from upnext.model.outcome import Ending, Outcome
+from upnext.worker.execution.attempt import Attempt
+from upnext.worker.execution.slots import SlotHolder, Slots
+from upnext.worker.intake.inbox import Inbox
+from upnext.worker.settlement.outbox import Outbox
+
+logger = logging.getLogger("upnext.worker")
+
+
+@define(eq=False)
+class Executor:
+    """Runs attempts in a fixed number of tasks, plus one for every slot that is lent.
+
+    The tasks live in the execution group. They end when the inbox is closed and empty.
+    """
+
+    inbox: Inbox
+    outbox: Outbox
+    slots: Slots
+    attempts: Mapping[str, Attempt]
+    _group: TaskGroup | None = field(default=None, init=False)
+    _tasks: int = field(default=0, init=False)
+
+    def open(self, group: TaskGroup) -> None:
+        """Start the tasks in this group."""
+        self._group = group
+        self.slots.connect(on_free=self.inbox.stir, on_lend=self._on_lend)
+        self._grow(self.slots.concurrency)
+
+    def _on_lend(self, lent: int) -> None:
+        """While a job waits for another one, its task cannot run a third."""
+        self._grow(self.slots.concurrency + lent)
+
+    def _grow(self, tasks: int) -> None:
+        assert self._group is not None
+        while self._tasks < tasks:
+            self._tasks += 1
+            self._group.start_soon(self._work, name=f"executor {self._tasks}")
+
+    async def _work(self) -> None:
+        while True:
+            if self.outbox.full:
+                await self.outbox.room()
+            try:
+                job = await self.inbox.receive()
+            except anyio.EndOfStream:
+                return
+            slot = SlotHolder(self.slots, job.id)
+            try:
+                outcome = await self.attempts[job.function].run(job, slot)
+            except BaseException:
+                # Only a hard stop gets here: the job goes back without spending its attempt.
+                self.outbox.put(_interrupted(job))
+                raise
+            finally:
+                slot.end()
+            if outcome is not None:
+                self.outbox.put(outcome)
+
+
+def _interrupted(job: Job) -> Outcome:
+    held = Held(job.function, job.id, job.delivery)
+    return Outcome(held=held, ending=Ending.RELEASE, reason="interrupted: the worker stopped")

@@ -1,0 +1,129 @@
+"""Ways to call a task's function: here, in a thread, in a process. Bytes in, bytes out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio import to_process, to_thread
+from attrs import define, evolve
+
+from upnext.errors import CodecError, ConfigurationError
+from upnext.model.outcome import Failure
+from upnext.tasks.context import Context
+from upnext.tasks.definition import TaskDefinition
+from upnext.tasks.modules import ModuleSource, locate
+from upnext.worker.execution.child import Answer, run_in_child
+from upnext.worker.queue_config import SyncExecutor
+
+Invocation = Callable[[TaskDefinition, bytes, Context], Awaitable[bytes]]
+"""Call the function with encoded arguments; the encoded result, or what it raised."""
+
+
+class NotEncodableError(Exception):
+    """The arguments cannot be read, or the result cannot be written. Trying again is no use."""
+
+    def __init__(self, prefix: str, problem: CodecError) -> None:
+        super().__init__(f"{prefix}{problem}")
+        self.prefix = prefix
+        self.problem = problem
+
+
+class RemoteError(Exception):
+    """The function raised in another process; the answer is what is left of it."""
+
+    def __init__(self, answer: Answer, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.answer = answer
+        self.failure = failure
+
+
+@define(eq=False)
+class Invocations:
+    """Chooses how functions are called, and owns the limits of threads and processes."""
+
+    sync_executor: SyncExecutor
+    threads: anyio.CapacityLimiter
+    processes: anyio.CapacityLimiter
+
+    def of(self, definition: TaskDefinition) -> Invocation:
+        """How this task's function is called."""
+        if definition.is_async:
+            return in_loop
+        if self.sync_executor is SyncExecutor.PROCESS:
+            return InProcess(_source_of(definition), self.processes)
+        return partial(in_thread, self.threads)
+
+
+async def in_loop(definition: TaskDefinition, arguments: bytes, context: Context) -> bytes:
+    """Await an async function on the event loop."""
+    args, kwargs = _read(definition, arguments)
+    return _write(definition, await definition.function(*args, **kwargs))
+
+
+async def in_thread(
+    threads: anyio.CapacityLimiter, definition: TaskDefinition, arguments: bytes, context: Context
+) -> bytes:
+    """Call a sync function in a thread.
+
+    A thread cannot be interrupted: cancelled, it is left behind and ends when it calls
+    `upnext.check_cancelled()` or is done.
+    """
+    args, kwargs = _read(definition, arguments)
+    call = partial(definition.function, *args, **kwargs)
+    value = await to_thread.run_sync(call, limiter=threads, abandon_on_cancel=True)
+    if inspect.isawaitable(value):  # a sync function that returns a coroutine, such as a lambda
+        value = await value
+    return _write(definition, value)
+
+
+@define(eq=False)
+class InProcess:
+    """Calls a sync function in a reusable process; cancelled, the process is killed."""
+
+    source: ModuleSource
+    processes: anyio.CapacityLimiter
+
+    async def __call__(
+        self, definition: TaskDefinition, arguments: bytes, context: Context
+    ) -> bytes:
+        answer = await to_process.run_sync(
+            run_in_child,
+            self.source,
+            definition.qualname,
+            definition.name,
+            arguments,
+            evolve(context, lender=None),  # a process keeps its slot while it waits
+            cancellable=True,
+            limiter=self.processes,
+        )
+        if answer.failure is not None:
+            raise RemoteError(answer, answer.failure)
+        assert answer.result is not None
+        return answer.result
+
+
+def _source_of(definition: TaskDefinition) -> ModuleSource:
+    if "<" in definition.qualname:
+        raise ConfigurationError(
+            f"{definition.name} ({definition.place}) cannot run in a worker process: it is defined"
+            " inside a function. Move it to the top of its module, or use SyncExecutor.THREAD."
+        )
+    return locate(definition.module)
+
+
+def _read(definition: TaskDefinition, arguments: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    try:
+        return definition.arguments.decode(arguments)
+    except CodecError as problem:
+        raise NotEncodableError("the arguments do not fit the function: ", problem) from problem
+
+
+def _write(definition: TaskDefinition, value: object) -> bytes:
+    try:
+        return definition.result.encode(value)
+    except CodecError as problem:
+        raise NotEncodableError("the result cannot be stored: ", problem) from problem

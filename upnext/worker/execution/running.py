@@ -1,0 +1,67 @@
+"""The attempts that run now, and the only hand that cancels them."""
+
+from __future__ import annotations
+
+import anyio
+from attrs import define, frozen
+
+from upnext.model.job import Job
+from upnext.model.status import CancelReason
+
+
+@define(eq=False)
+class Attempted:
+    """One running attempt. `reason` is written before the scope is cancelled, never inferred."""
+
+    job: Job
+    scope: anyio.CancelScope
+    reason: CancelReason | None = None
+    message: str = ""
+
+
+@frozen
+class RunningStatistics:
+    """A snapshot."""
+
+    running: int
+    cancelled: int
+
+
+class Running:
+    """Owns the table of running attempts. Touched from the event loop only."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[tuple[str, int], Attempted] = {}
+
+    def begin(self, job: Job, scope: anyio.CancelScope) -> Attempted:
+        """An attempt enters its scope."""
+        attempted = Attempted(job, scope)
+        self._attempts[job.id, job.delivery] = attempted
+        return attempted
+
+    def end(self, job: Job) -> None:
+        """An attempt left its scope."""
+        del self._attempts[job.id, job.delivery]
+
+    def cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> bool:
+        """Cancel an attempt's scope, with the reason; False when it does not run here."""
+        attempted = self._attempts.get((job_id, delivery))
+        if attempted is None:
+            return False
+        if attempted.reason is None:
+            attempted.reason = reason
+            attempted.message = message
+        attempted.scope.cancel(message or reason.value)
+        return True
+
+    def jobs(self) -> list[Job]:
+        """The jobs that run."""
+        return [attempted.job for attempted in self._attempts.values()]
+
+    def names(self) -> list[str]:
+        """What runs, for a message to a human."""
+        return [f"{job.function} ({job.id})" for job in self.jobs()]
+
+    def statistics(self) -> RunningStatistics:
+        cancelled = sum(attempt.reason is not None for attempt in self._attempts.values())
+        return RunningStatistics(len(self._attempts), cancelled)

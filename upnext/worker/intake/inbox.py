@@ -1,0 +1,121 @@
+"""Claimed jobs on their way to an executor."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+from attrs import frozen
+
+from upnext.model.job import Job
+from upnext.worker.execution.slots import Slots
+
+
+@frozen
+class InboxStatistics:
+    """A snapshot."""
+
+    queued: int
+    reserved: int
+    idle_executors: int
+    closed: bool
+
+
+class Inbox:
+    """Owns the jobs that are claimed and not started. Touched from the event loop only.
+
+    Bounded by what can be started at once plus `prefetch`: the fetcher reserves room before
+    it claims, so no claimed job is ever without a place.
+    """
+
+    def __init__(self, slots: Slots, prefetch: int) -> None:
+        self._slots = slots
+        self._prefetch = prefetch
+        self._jobs: deque[Job] = deque()
+        self._reserved = 0
+        self._idle: deque[anyio.Event] = deque()
+        self._closed = False
+        self._room = anyio.Event()
+
+    @property
+    def free(self) -> int:
+        """Jobs that may be claimed now."""
+        return self._slots.free + self._prefetch - len(self._jobs) - self._reserved
+
+    async def room(self, least: int = 1) -> None:
+        """Return when at least so many jobs may be claimed."""
+        while self.free < least:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    def reserve(self, count: int) -> None:
+        """Keep room for jobs about to be claimed."""
+        self._reserved += count
+
+    def deliver(self, jobs: list[Job], reserved: int) -> None:
+        """Put claimed jobs in, and give up the room that was reserved for them."""
+        self._reserved -= reserved
+        self._jobs.extend(jobs)
+        self.stir()
+
+    def stir(self) -> None:
+        """A job or a slot came: let as many idle executors look as there is work for.
+
+        All of them, when no job will ever come again.
+        """
+        turns = min(len(self._jobs), self._slots.free)
+        if self._closed and not self._jobs:
+            turns = len(self._idle)
+        for _ in range(min(turns, len(self._idle))):
+            self._idle.popleft().set()
+        if not self._room.is_set() and self.free > 0:
+            self._room.set()
+
+    async def receive(self) -> Job:
+        """The next job, together with a slot for it.
+
+        Raises:
+            anyio.EndOfStream: the inbox is closed and empty.
+        """
+        while True:
+            if self._jobs and self._slots.take():
+                job = self._jobs.popleft()
+                if self._closed:
+                    self.stir()
+                return job
+            if self._closed and not self._jobs:
+                raise anyio.EndOfStream
+            turn = anyio.Event()
+            self._idle.append(turn)
+            try:
+                await turn.wait()
+            except BaseException:
+                if turn.is_set():
+                    self.stir()  # the turn was ours: pass it on
+                else:
+                    self._idle.remove(turn)
+                raise
+
+    def withdraw(self, job_id: str, delivery: int) -> Job | None:
+        """Take one waiting job out again, if it is there."""
+        for job in self._jobs:
+            if job.id == job_id and job.delivery == delivery:
+                self._jobs.remove(job)
+                self.stir()
+                return job
+        return None
+
+    def close(self) -> None:
+        """No more jobs come: executors finish what is queued, then end."""
+        self._closed = True
+        self.stir()
+
+    def empty(self) -> list[Job]:
+        """Take out everything that was never started."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        self.stir()
+        return jobs
+
+    def statistics(self) -> InboxStatistics:
+        return InboxStatistics(len(self._jobs), self._reserved, len(self._idle), self._closed)

@@ -1,0 +1,56 @@
+"""Requeues the jobs of workers that died."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import anyio
+from attrs import define
+from redis.exceptions import RedisError
+
+from upnext.worker.ports import RescuePort
+
+logger = logging.getLogger("upnext.worker")
+
+
+@define(eq=False)
+class Rescuer:
+    """Looks for leases that ran out, about every renewal period.
+
+    A rescuer that was cut off itself cannot tell a dead worker from one that was cut off with
+    it, or a dead worker from a broker that stood still. So it holds back for one period at its
+    start and after any sign of that: the living renew first.
+    """
+
+    store: RescuePort
+    worker: str
+    functions: list[str]
+    lease: int
+    """Milliseconds."""
+    renewal_period: float
+    """Seconds between two renewals of a living worker."""
+
+    async def run(self) -> None:
+        held_back = True
+        while True:
+            # Jitter keeps the rescuers of many workers from coming all at once.
+            await anyio.sleep(self.renewal_period * random.uniform(1.0, 1.5))
+            try:
+                held_back = await self._round(held_back)
+            except RedisError as error:
+                logger.warning("cannot look for lost jobs: %s", error)
+                held_back = True
+
+    async def _round(self, held_back: bool) -> bool:
+        """Look once, unless it was told to hold back; whether to hold back the next time."""
+        asked = anyio.current_time()
+        now = await self.store.now()
+        if held_back or anyio.current_time() - asked > self.renewal_period:
+            return not held_back
+        rescued = await self.store.rescue(self.worker, self.functions, self.lease, now)
+        for job_id in rescued.requeued:
+            logger.warning("job %s was lost with its worker and is queued again", job_id)
+        for job_id in rescued.buried:
+            logger.error("job %s was lost with its worker too often: dead letter", job_id)
+        return rescued.held_back

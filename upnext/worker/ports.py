@@ -1,0 +1,86 @@
+"""What the worker needs of the store, verb by verb.
+
+`upnext.store.Store` has all of it on Redis, `upnext.testing.MemoryStore` without sockets; the
+tree knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from upnext.model.job import Claimed, Held, Rescued, Revoked, Staged
+from upnext.model.outcome import Outcome, Settled
+from upnext.redis.waiter import Waiter
+
+
+class Subscription(Protocol):
+    """An open ear on a channel."""
+
+    def close(self) -> None: ...
+
+
+class ClaimPort(Protocol):
+    """Take jobs in."""
+
+    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed: ...
+    async def recover(
+        self, worker: str, functions: Sequence[str], known: Iterable[str]
+    ) -> Claimed: ...
+
+
+class RescuePort(Protocol):
+    """Requeue what dead workers held."""
+
+    async def now(self) -> int: ...
+    async def rescue(
+        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+    ) -> Rescued: ...
+
+
+class StagePort(Protocol):
+    """Move due jobs to where they are claimed."""
+
+    async def stage(self, functions: Sequence[str]) -> list[Staged]: ...
+
+
+class SettlePort(Protocol):
+    """Write down how attempts ended."""
+
+    async def settle(self, worker: str, outcomes: Sequence[Outcome]) -> list[Settled | str]: ...
+
+
+class RenewPort(Protocol):
+    """Keep leases from the event loop's side."""
+
+    async def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]: ...
+
+
+class BlockingRenewPort(Protocol):
+    """Keep leases from a thread, over a socket of its own."""
+
+    def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]: ...
+    def close(self) -> None: ...
+
+
+class HearPort(Protocol):
+    """Hear channels; somebody must attend for messages to arrive."""
+
+    def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
+    ) -> Subscription: ...
+    async def attend(self, waiter: Waiter) -> None: ...
+
+
+class PresencePort(Protocol):
+    """Say that this worker is there, what it runs, and that it leaves."""
+
+    async def declare(self, definitions: Mapping[str, bytes]) -> None: ...
+    async def beat(self, worker: str, record: bytes, ttl: int) -> None: ...
+    async def retire(self, worker: str, functions: Sequence[str]) -> int: ...
+
+
+class StorePort(
+    ClaimPort, RescuePort, StagePort, SettlePort, RenewPort, HearPort, PresencePort, Protocol
+):
+    """All of it, as the composition root hands it over."""

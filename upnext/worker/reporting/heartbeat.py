@@ -1,0 +1,77 @@
+"""Says that this worker is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+import anyio
+import orjson
+from attrs import define, field
+from redis.exceptions import RedisError
+
+from upnext.worker.ports import PresencePort
+
+logger = logging.getLogger("upnext.worker")
+
+INTERVAL = 10.0
+"""Seconds between two heartbeats."""
+TTL = 30_000
+"""Milliseconds after which a silent worker's record is gone."""
+UNPROVEN = 30.0
+"""Seconds without a proof that it can claim after which a worker calls itself unhealthy."""
+
+
+@define(eq=False)
+class Heartbeat:
+    """Publishes the worker's record, which expires when the worker is gone.
+
+    Healthy means that it can claim: a worker whose connection lives and whose fetcher is deaf
+    must not look alive.
+    """
+
+    store: PresencePort
+    worker: str
+    name: str
+    concurrency: int
+    definitions: Mapping[str, bytes]
+    active: Callable[[], int]
+    settled: Callable[[], int]
+    claimed_at: Callable[[], float]
+    _started_at: float = field(factory=time.time, init=False)
+
+    async def run(self) -> None:
+        declared = False
+        while True:
+            try:
+                if not declared:
+                    await self.store.declare(self.definitions)
+                    declared = True
+                await self.store.beat(self.worker, self._record(), TTL)
+            except RedisError as error:
+                declared = False  # an empty server came back, perhaps
+                logger.warning("cannot publish the heartbeat: %s", error)
+            await anyio.sleep(INTERVAL)
+
+    def _record(self) -> bytes:
+        unproven = anyio.current_time() - self.claimed_at()
+        if unproven > UNPROVEN:
+            logger.error("no claim has succeeded for %.0f s: unhealthy", unproven)
+        return orjson.dumps(
+            {
+                "id": self.worker,
+                "worker_name": self.name,
+                "started_at": self._started_at,
+                "last_heartbeat": time.time(),
+                "functions": list(self.definitions),
+                "concurrency": self.concurrency,
+                "active_jobs": self.active(),
+                "jobs_processed": self.settled(),
+                "hostname": socket.gethostname(),
+                "pid": os.getpid(),
+                "healthy": unproven <= UNPROVEN,
+            }
+        )

@@ -1,0 +1,97 @@
+"""Writes finished attempts to the store."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import anyio
+from attrs import define, field
+from redis.exceptions import ConnectionError as LostConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as SilentServerError
+
+from upnext.model.outcome import Outcome, Settled
+from upnext.worker.ports import SettlePort
+from upnext.worker.settlement.leases import Leases
+from upnext.worker.settlement.outbox import Outbox
+
+logger = logging.getLogger("upnext.worker")
+
+MOST_PER_WRITE = 500
+"""Outcomes in one write; the server serves nobody else while a script runs."""
+
+
+@define(eq=False)
+class Flusher:
+    """Empties the outbox, in batches, until it is closed and empty.
+
+    The first outcome after a quiet moment is written at once. Under load outcomes gather
+    while the last batch is on its way, and for at most `interval` seconds.
+    """
+
+    store: SettlePort
+    worker: str
+    outbox: Outbox
+    leases: Leases
+    batch_size: int
+    interval: float
+    written: int = field(default=0, init=False)
+    _flushed_at: float = field(default=0.0, init=False)
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            await self._gather()
+            if self.outbox.ended:
+                return
+            batch = self.outbox.take(MOST_PER_WRITE)
+            try:
+                await self._write(batch)
+            except (LostConnectionError, SilentServerError) as error:
+                # Settling twice is harmless: the store answers "repeated". The leases are kept
+                # meanwhile, as far as the server can be reached at all.
+                failures += 1
+                logger.warning("cannot write %d results yet: %s", len(batch), error)
+                await anyio.sleep(min(2.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0))
+            except RedisError as error:
+                failures += 1
+                logger.error("the server refuses %d results: %s", len(batch), error)
+                await anyio.sleep(min(2.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0))
+            else:
+                failures = 0
+
+    async def _gather(self) -> None:
+        await self.outbox.arrival()
+        ripe = self._flushed_at + self.interval
+        if anyio.current_time() < ripe:
+            with anyio.move_on_at(ripe):
+                await self.outbox.arrival(self.batch_size)
+        self._flushed_at = anyio.current_time()
+
+    async def _write(self, batch: list[Outcome]) -> None:
+        written = False
+        try:
+            answers = await self.store.settle(self.worker, batch)
+            written = True
+        finally:
+            if not written:
+                self.outbox.put_back(batch)
+        self.written += len(batch)
+        self.leases.remove([outcome.held for outcome in batch])
+        for outcome, answer in zip(batch, answers, strict=True):
+            if answer is not Settled.APPLIED and answer is not Settled.REPEATED:
+                self._report(outcome, answer)
+
+    def _report(self, outcome: Outcome, answer: Settled | str) -> None:
+        held = outcome.held
+        if answer is Settled.STALE:
+            logger.warning(
+                "%s (%s): delivery %d is not ours any more, its %s was not written",
+                held.function,
+                held.id,
+                held.delivery,
+                outcome.ending.value,
+            )
+        else:
+            logger.error("%s (%s): its result was refused: %s", held.function, held.id, answer)

@@ -1,0 +1,53 @@
+"""What this worker holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import Lock
+
+from attrs import frozen
+
+from upnext.model.job import Held, Job
+
+
+@frozen
+class LeaseStatistics:
+    """A snapshot."""
+
+    held: int
+
+
+class Leases:
+    """Owns the table of held jobs: those in the inbox, running, and in the outbox.
+
+    Written by the event loop, read by the renewal thread.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int], Held] = {}
+        self._lock = Lock()
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """These jobs were claimed."""
+        with self._lock:
+            for job in jobs:
+                self._held[job.id, job.delivery] = Held(job.function, job.id, job.delivery)
+
+    def remove(self, held: Iterable[Held]) -> None:
+        """These jobs are settled, or another worker's now."""
+        with self._lock:
+            for lease in held:
+                self._held.pop((lease.id, lease.delivery), None)
+
+    def held(self) -> list[Held]:
+        """All of them."""
+        with self._lock:
+            return list(self._held.values())
+
+    def ids(self) -> list[str]:
+        """Their job ids."""
+        with self._lock:
+            return [job_id for job_id, _ in self._held]
+
+    def statistics(self) -> LeaseStatistics:
+        return LeaseStatistics(len(self._held))

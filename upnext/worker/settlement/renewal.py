@@ -1,0 +1,138 @@
+"""Keeps the leases of what a worker holds."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import anyio
+from attrs import define, field
+from redis.exceptions import RedisError
+
+from upnext.model.job import Held, Revoked
+from upnext.worker.ports import BlockingRenewPort, RenewPort
+from upnext.worker.settlement.leases import Leases
+
+logger = logging.getLogger("upnext.worker")
+
+BEAT_INTERVAL = 0.5
+"""Seconds between two signs of life of the event loop."""
+
+
+@define(eq=False)
+class LoopRenewal:
+    """Renews from the event loop: for stores without a blocking side, such as the memory store."""
+
+    store: RenewPort
+    worker: str
+    leases: Leases
+    period: float
+    on_revoked: Callable[[Revoked], None]
+
+    async def run(self) -> None:
+        while True:
+            await anyio.sleep(self.period)
+            held = self.leases.held()
+            if held:
+                for revoked in await self.store.renew(self.worker, held):
+                    self.on_revoked(revoked)
+
+
+@define(eq=False)
+class ThreadRenewal:
+    """Renews from a thread of the tree, over its own socket.
+
+    User code that blocks the event loop loses no lease this way. The thread watches the loop's
+    signs of life; it names what blocks, and when the loop stood still for `most_blocked`
+    seconds it stops renewing, so that another worker gets the jobs.
+    """
+
+    open_store: Callable[[], BlockingRenewPort]
+    worker: str
+    leases: Leases
+    period: float
+    most_blocked: float
+    on_revoked: Callable[[Revoked], None]
+    running: Callable[[], list[str]]
+    """Names of the jobs that run, for the message about a blocked loop."""
+    _stop: threading.Event = field(factory=threading.Event, init=False)
+    _revoked: queue.SimpleQueue[Revoked | None] = field(
+        factory=queue.SimpleQueue["Revoked | None"], init=False
+    )
+    """Put by the renewal thread, taken by the loop's listener."""
+    _beat: float = field(factory=time.monotonic, init=False)
+    """Written by the event loop, read by the thread."""
+    _loop_thread: int = field(factory=threading.get_ident, init=False)
+
+    async def run(self) -> None:
+        # Two threads of this worker's own, so that jobs never queue for them or they for jobs.
+        threads = anyio.CapacityLimiter(2)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._give_signs_of_life)
+                group.start_soon(self._listen, threads)
+                await anyio.to_thread.run_sync(
+                    self._renew_until_stopped, limiter=threads, abandon_on_cancel=True
+                )
+        finally:
+            self._stop.set()
+            self._revoked.put(None)
+
+    async def _give_signs_of_life(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            await anyio.sleep(BEAT_INTERVAL)
+
+    async def _listen(self, threads: anyio.CapacityLimiter) -> None:
+        while True:
+            revoked = await anyio.to_thread.run_sync(
+                self._next_revoked, limiter=threads, abandon_on_cancel=True
+            )
+            if revoked is None:
+                return
+            self.on_revoked(revoked)
+
+    def _next_revoked(self) -> Revoked | None:
+        return self._revoked.get()
+
+    def _renew_until_stopped(self) -> None:
+        store = self.open_store()
+        warned = False
+        try:
+            while not self._stop.wait(self.period):
+                silent = time.monotonic() - self._beat
+                if silent > max(1.0, 3 * BEAT_INTERVAL):
+                    if not warned:
+                        self._name_the_culprit(silent)
+                    warned = True
+                    if silent > self.most_blocked:
+                        continue
+                else:
+                    warned = False
+                self._renew(store, self.leases.held())
+        finally:
+            store.close()
+
+    def _renew(self, store: BlockingRenewPort, held: list[Held]) -> None:
+        if not held:
+            return
+        try:
+            for revoked in store.renew(self.worker, held):
+                self._revoked.put(revoked)
+        except RedisError as error:
+            logger.warning("cannot renew %d leases: %s", len(held), error)
+
+    def _name_the_culprit(self, silent: float) -> None:
+        frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]
+        where = traceback.format_stack(frame, limit=None)[-1].strip() if frame else "unknown"
+        logger.warning(
+            "the event loop has been blocked for %.1f s, while these jobs ran: %s; it stands at %s",
+            silent,
+            ", ".join(self.running()[:5]) or "none",
+            " ".join(where.split()),
+        )

@@ -1,0 +1,56 @@
+"""The two ways to stop a worker."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+from attrs import define, field
+
+logger = logging.getLogger("upnext.worker")
+
+
+@define(eq=False)
+class Shutdown:
+    """Owns the two scopes that end a worker.
+
+    A soft stop cancels intake and gives what runs `grace` seconds. A hard stop, or the end of
+    the grace, cancels running jobs; they go back to the queue without spending an attempt.
+    """
+
+    grace: float
+    """Seconds."""
+    soft: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    hard: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    _asked: anyio.Event = field(factory=anyio.Event, init=False)
+    _insisted: anyio.Event = field(factory=anyio.Event, init=False)
+
+    def stop(self) -> None:
+        """Soft stop the first time, hard stop from then on."""
+        if self._asked.is_set():
+            self.stop_now()
+        else:
+            self.begin_drain()
+
+    def begin_drain(self) -> None:
+        """Take nothing new in, finish what runs within the grace. Once is enough."""
+        if not self._asked.is_set():
+            self._asked.set()
+            self.hard.deadline = min(self.hard.deadline, anyio.current_time() + self.grace)
+            self.soft.cancel("shutdown")
+
+    def stop_now(self) -> None:
+        """Cancel what runs."""
+        self.begin_drain()
+        self._insisted.set()
+        self.hard.cancel("shutdown")
+
+    @property
+    def draining(self) -> bool:
+        return self._asked.is_set()
+
+    async def hard_begins(self) -> None:
+        """Return when running jobs are being cancelled."""
+        await self._asked.wait()
+        with anyio.move_on_at(self.hard.deadline):
+            await self._insisted.wait()

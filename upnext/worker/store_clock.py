@@ -1,0 +1,30 @@
+"""The store's clock, as far as this worker can tell."""
+
+from __future__ import annotations
+
+from math import inf
+
+import anyio
+
+
+class StoreClock:
+    """Owns the offset between the store's clock and the event loop's.
+
+    Deadlines are Redis time; scopes need the loop's. Every claim tells the store's time, so a
+    worker's own wall clock never matters.
+    """
+
+    def __init__(self) -> None:
+        self._offset = inf
+
+    def set(self, store_now: int) -> None:
+        """The store said its time, Unix milliseconds, just now."""
+        self._offset = anyio.current_time() - store_now / 1000
+
+    def loop_time(self, store_time: int) -> float:
+        """A time of the store, Unix milliseconds, on the event loop's clock."""
+        return store_time / 1000 + self._offset
+
+    def now(self) -> int:
+        """The store's clock, Unix milliseconds."""
+        return round((anyio.current_time() - self._offset) * 1000)

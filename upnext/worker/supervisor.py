@@ -1,0 +1,218 @@
+"""The life of a worker: nested task groups, and nothing else.
+
+    settlement + reporting      flusher, renewal, heartbeat              ends last
+      └ ears                    canceller
+          └ execution           executors, in the hard scope             drained
+              └ intake          fetcher, rescuer, stager, in the soft scope   ends first
+
+Stopping is leaving the innermost group. Then each outer one has less and less to do, and ends:
+executors finish what the inbox holds, the flusher writes what the outbox holds, leases are
+renewed until the last result is written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskStatus
+from attrs import define, frozen
+from redis.exceptions import RedisError
+
+from upnext.model.job import Held, Job
+from upnext.model.outcome import Ending, Outcome
+from upnext.worker.execution.canceller import Canceller
+from upnext.worker.execution.executor import Executor
+from upnext.worker.execution.running import Running
+from upnext.worker.execution.slots import Slots
+from upnext.worker.intake.fetcher import Fetcher
+from upnext.worker.intake.inbox import Inbox
+from upnext.worker.intake.rescuer import Rescuer
+from upnext.worker.ports import PresencePort
+from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.scheduling.stager import Stager
+from upnext.worker.settlement.flusher import Flusher
+from upnext.worker.settlement.leases import Leases
+from upnext.worker.settlement.outbox import Outbox
+from upnext.worker.shutdown import Shutdown
+
+logger = logging.getLogger("upnext.worker")
+
+UNWIND_LIMIT = 2.0
+"""Seconds that a cancelled job may take to end before it is reported as stuck."""
+WRITE_LIMIT = 5.0
+"""Seconds after the last job in which the results must be written."""
+GIVE_BACK_LIMIT = 2.0
+"""Seconds for asking what a cut-off claim gave us."""
+
+
+class Renewal(Protocol):
+    """Whatever keeps the leases."""
+
+    async def run(self) -> None: ...
+
+
+@define(eq=False)
+class Parts:
+    """The stages of one worker, wired up by the composition root."""
+
+    worker: str
+    functions: list[str]
+    store: PresencePort
+    slots: Slots
+    inbox: Inbox
+    outbox: Outbox
+    leases: Leases
+    running: Running
+    fetcher: Fetcher
+    rescuer: Rescuer
+    stager: Stager
+    executor: Executor
+    canceller: Canceller
+    flusher: Flusher
+    renewal: Renewal
+    heartbeat: Heartbeat
+
+
+@frozen
+class Report:
+    """How a worker ended."""
+
+    unwritten: int
+    """Results that could not be written; those jobs are rescued and run again."""
+
+    @property
+    def clean(self) -> bool:
+        return self.unwritten == 0
+
+
+async def run_worker(
+    parts: Parts,
+    shutdown: Shutdown,
+    on_stuck: Callable[[list[str]], Awaitable[None]],
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> Report:
+    """Run one worker until it is told to stop.
+
+    Args:
+        parts: Its stages.
+        shutdown: Its two scopes; a hard stop ends it too.
+        on_stuck: Called with the names of jobs that swallowed their cancellation, once all that
+            could be saved is saved. A process cannot end a task that refuses to, so this ends
+            the process.
+        task_status: Told when intake runs.
+
+    Raises:
+        Exception: A stage failed. What ran was drained first, unless the flusher itself failed.
+    """
+    crashes: list[Exception] = []
+    async with anyio.create_task_group() as last:
+        flushed = anyio.Event()
+        last.start_soon(_flush, parts.flusher, flushed, name="flusher")
+        last.start_soon(parts.renewal.run, name="renewal")
+        last.start_soon(parts.heartbeat.run, name="heartbeat")
+        last.start_soon(_watch_unwinding, parts, shutdown, flushed, on_stuck, name="watchman")
+        async with anyio.create_task_group() as ears:
+            ears.start_soon(parts.canceller.run, name="canceller")
+            try:
+                await _execute(parts, shutdown, crashes, task_status)
+                await _give_back(parts)  # a hard stop may have cut the first try off
+            finally:
+                _release(parts, parts.inbox.empty())
+                parts.outbox.close()
+            ears.cancel_scope.cancel()
+        with anyio.move_on_after(WRITE_LIMIT):
+            await flushed.wait()
+            await _retire(parts)
+        last.cancel_scope.cancel()
+    report = Report(parts.outbox.statistics().queued)
+    if not report.clean:
+        logger.error(
+            "stopped with %d results unwritten: those jobs will run again", report.unwritten
+        )
+    if crashes:
+        raise crashes[0]
+    return report
+
+
+async def _execute(
+    parts: Parts, shutdown: Shutdown, crashes: list[Exception], task_status: TaskStatus[None]
+) -> None:
+    with shutdown.hard:
+        async with anyio.create_task_group() as execution:
+            parts.executor.open(execution)
+            try:
+                await _take_in(parts, shutdown, task_status)
+            except Exception as crash:
+                # The edge of the intake group: what runs is drained as for a soft stop, then
+                # the crash goes on its way.
+                logger.exception("intake failed: draining")
+                crashes.append(crash)
+                shutdown.begin_drain()
+            await _give_back(parts)
+            parts.inbox.close()
+
+
+async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[None]) -> None:
+    with shutdown.soft:
+        async with anyio.create_task_group() as intake:
+            intake.start_soon(parts.fetcher.run, name="fetcher")
+            intake.start_soon(parts.rescuer.run, name="rescuer")
+            intake.start_soon(parts.stager.run, name="stager")
+            task_status.started()
+
+
+async def _give_back(parts: Parts) -> None:
+    """Hand back what a claim gave us whose reply the soft stop cut off."""
+    if not parts.fetcher.unknown:
+        return
+    with anyio.move_on_after(GIVE_BACK_LIMIT):
+        try:
+            orphans = (await parts.fetcher.recover()).jobs
+        except RedisError as error:
+            logger.warning("cannot hand back the last claim, leases will run out: %s", error)
+        else:
+            parts.leases.add(orphans)
+            _release(parts, orphans)
+
+
+def _release(parts: Parts, jobs: list[Job]) -> None:
+    for job in jobs:
+        held = Held(job.function, job.id, job.delivery)
+        parts.outbox.put(Outcome(held=held, ending=Ending.RELEASE, reason="worker stopped"))
+
+
+async def _flush(flusher: Flusher, flushed: anyio.Event) -> None:
+    await flusher.run()
+    flushed.set()
+
+
+async def _retire(parts: Parts) -> None:
+    try:
+        await parts.store.retire(parts.worker, parts.functions)
+    except RedisError as error:
+        logger.warning("cannot sign off: %s", error)
+
+
+async def _watch_unwinding(
+    parts: Parts,
+    shutdown: Shutdown,
+    flushed: anyio.Event,
+    on_stuck: Callable[[list[str]], Awaitable[None]],
+) -> None:
+    """See to it that a job which swallows its cancellation does not keep the process."""
+    await shutdown.hard_begins()
+    await anyio.sleep(UNWIND_LIMIT)
+    stuck = parts.running.jobs()
+    if not stuck:
+        return
+    names = parts.running.names()
+    logger.error("these jobs do not end although they were cancelled: %s", ", ".join(names))
+    _release(parts, [*stuck, *parts.inbox.empty()])
+    parts.outbox.close()
+    with anyio.move_on_after(WRITE_LIMIT):
+        await flushed.wait()
+    await on_stuck(names)
