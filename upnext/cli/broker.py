@@ -1,0 +1,145 @@
+"""One command's conversation with the broker: a blocking connection, opened and closed with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, cast
+
+from attrs import frozen
+
+from upnext.cli.explain import CommandError
+from upnext.cli.render import read_json
+from upnext.contracts.keys import Keys
+from upnext.model.job import JobRecord
+from upnext.redis.blocking import BlockingCaller
+from upnext.redis.embedded import embedded
+from upnext.redis.url import Address
+from upnext.settings import Settings
+from upnext.store.bounds import Bounds
+from upnext.store.cancel import (
+    CancelVerdict,
+    cancel_call,
+    cancel_tree_call,
+    parse_cancelled,
+)
+from upnext.store.lookup import parse_record
+from upnext.store.scripts import library
+
+PATIENCE = 1.0
+"""Seconds to keep trying a broker that is not there: somebody sits and waits for the answer."""
+
+
+class _Client(Protocol):
+    """What is used of redis-py's blocking client, whose own annotations mix in the async one."""
+
+    def hgetall(self, name: str) -> dict[bytes, bytes]: ...
+    def hvals(self, name: str) -> list[bytes]: ...
+    def get(self, name: bytes) -> bytes | None: ...
+    def scan_iter(self, match: str, count: int) -> Iterator[bytes]: ...
+    def ping(self) -> bool: ...
+    def time(self) -> tuple[int, int]: ...
+    def info(self) -> dict[str, Any]: ...
+
+
+@frozen
+class Broker:
+    """What the commands ask of one workspace's queue."""
+
+    address: Address
+    keys: Keys
+    bounds: Bounds
+    _client: _Client
+    _caller: BlockingCaller
+
+    def lookup(self, job_id: str) -> JobRecord | None:
+        """What is known of a job; None when there is no record of it."""
+        return parse_record(job_id, self._client.hgetall(self._job_key(job_id)))
+
+    def cancel(self, job_id: str, reason: str) -> CancelVerdict:
+        """Cancel one job."""
+        self._job_key(job_id)
+        call = cancel_call(self.keys, self.bounds, job_id, reason)
+        (reply,) = self._caller.call_many([call], idempotent=True)
+        return parse_cancelled(reply)
+
+    def cancel_tree(self, root_id: str, reason: str) -> int:
+        """Cancel every unfinished job below a root; the answer counts those reached."""
+        calls = [
+            cancel_tree_call(self.keys, self.bounds, name.decode(), root_id, reason)
+            for name in self._client.hvals(self.keys.functions)
+        ]
+        return sum(self._caller.call_many(calls, idempotent=True))
+
+    def round_trip(self) -> float:
+        """Ping the server; the answer is in milliseconds."""
+        self._client.ping()  # connects first
+        start = time.perf_counter()
+        self._client.ping()
+        return (time.perf_counter() - start) * 1000
+
+    def now(self) -> float:
+        """The server's clock, Unix seconds."""
+        seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1_000_000
+
+    def server(self) -> dict[str, Any]:
+        """What the server says of itself (`INFO`)."""
+        return self._client.info()
+
+    def heartbeats(self) -> list[dict[str, Any]]:
+        """The records of the workers that are alive, by name."""
+        found: list[dict[str, Any]] = []
+        for key in self._client.scan_iter(match=self.keys.worker("*"), count=1000):
+            # It may have expired since.
+            record = read_json(self._client.get(key) or b"")
+            if isinstance(record, dict):
+                found.append(cast("dict[str, Any]", record))
+        return sorted(found, key=lambda one: (str(one.get("worker_name")), str(one.get("id"))))
+
+    def _job_key(self, job_id: str) -> str:
+        try:
+            return self.keys.job(job_id)
+        except ValueError as error:
+            raise CommandError(f"{error}.") from None
+
+
+@contextmanager
+def open_broker(redis_url: str | None) -> Generator[Broker]:
+    """Talk to the broker that a command means.
+
+    Args:
+        redis_url: The command's option; else UPNEXT_REDIS_URL, else the embedded server, which is
+            started for the length of the block if it does not run.
+
+    Raises:
+        CommandError: The URL or the workspace is malformed.
+    """
+    settings = Settings.load()
+    try:
+        keys = Keys(settings.workspace_id)
+    except ValueError as error:
+        raise CommandError(f"{error}.") from None
+    bounds = Bounds(
+        record_ttl=settings.queue.job_ttl_seconds * 1000, events_kept=settings.events_kept
+    )
+    with ExitStack() as stack:
+        url = redis_url or settings.redis_url or stack.enter_context(embedded()).url
+        address = parse_address(url)
+        client = address.blocking_client(client_name="upnext-cli")
+        stack.callback(client.close)
+        caller = BlockingCaller(client, library(), patience=PATIENCE)
+        yield Broker(address, keys, bounds, cast("_Client", client), caller)
+
+
+def parse_address(url: str) -> Address:
+    """Read a Redis URL.
+
+    Raises:
+        CommandError: It is malformed.
+    """
+    try:
+        return Address.parse(url)
+    except ValueError as error:
+        raise CommandError(f"{error}.") from None

@@ -1,0 +1,26 @@
+"""`upnext inspect`: how tasks are declared."""
+
+from __future__ import annotations
+
+from upnext.cli.options import AsJson
+
+EXAMPLES = """Examples:
+
+  upnext inspect app.py
+  upnext inspect app.py --json"""
+
+
+def inspect_(*files: str, as_json: AsJson = False) -> None:
+    """Show how the tasks in files are declared.
+
+    Args:
+        files: Python files, or modules such as package.module.
+    """
+    from upnext.cli.loader import load_workers
+    from upnext.cli.render import described, inspection, open_console, print_json
+
+    workers = load_workers(files)
+    if as_json:
+        print_json(described(workers))
+    else:
+        open_console().print(inspection(workers))

@@ -1,0 +1,27 @@
+"""`upnext status`: what is known of one job."""
+
+from __future__ import annotations
+
+from upnext.cli.options import AsJson, JobId, RedisUrl
+
+EXAMPLES = """Examples:
+
+  upnext status add-01994e8a7c5a7c3f8d3e5b7a9c1d2e4f
+  upnext status add-01994e8a7c5a7c3f8d3e5b7a9c1d2e4f --json"""
+
+
+def status(job_id: JobId, /, *, as_json: AsJson = False, redis_url: RedisUrl = None) -> None:
+    """Show the state, arguments, and result or error of a job."""
+    from upnext.cli import render
+    from upnext.cli.broker import open_broker
+    from upnext.cli.explain import FAILURE, CommandError
+    from upnext.errors import JobNotFoundError
+
+    with open_broker(redis_url) as broker:
+        record = broker.lookup(job_id)
+    if record is None:
+        raise CommandError(f"{JobNotFoundError(job_id)}.", code=FAILURE)
+    if as_json:
+        render.print_json(render.as_json(record))
+    else:
+        render.open_console().print(render.job(record))

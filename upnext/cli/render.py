@@ -1,0 +1,290 @@
+"""What commands show: panels and tables. Text that users wrote is escaped on its way in."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from upnext import __version__
+from upnext.cli.visible import one_line, visible, within_json
+from upnext.model.job import JobRecord
+from upnext.model.status import JobStatus
+
+if TYPE_CHECKING:
+    from upnext.cli.diagnosis import Diagnosis
+    from upnext.worker.worker import Worker
+
+WIDTH_OF_A_FILE = 160
+"""Columns where nobody says how many there are: wide enough for a job id beside its label."""
+
+_COLOURS = {
+    JobStatus.SCHEDULED: "cyan",
+    JobStatus.QUEUED: "cyan",
+    JobStatus.RUNNING: "blue",
+    JobStatus.COMPLETE: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.CANCELLED: "yellow",
+    JobStatus.EXPIRED: "yellow",
+}
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """A console that prints text as it is: no markup, no emoji codes, no guessed highlights.
+
+    Colours are left out where there is no terminal or NO_COLOR is set.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    unknown_width = not stream.isatty() and not os.environ.get("COLUMNS")
+    return Console(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=WIDTH_OF_A_FILE if unknown_width else None,
+    )
+
+
+def running(
+    workers: Sequence[Worker], *, broker: str, backend: str, concurrency: int | None = None
+) -> RenderableType:
+    """The panel of what runs."""
+    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
+    for heading in ("worker", "concurrency", "tasks"):
+        table.add_column(heading, header_style="dim", overflow="fold")
+    for worker in workers:
+        table.add_row(
+            _named(worker.name),
+            str(concurrency or worker.concurrency),
+            _safe(", ".join(worker.tasks) or "no tasks"),
+        )
+    facts = _facts({"broker": broker, "backend": backend})
+    return Panel(
+        Group(table, Text(), facts, Text(), Text("Ctrl+C to stop", style="dim")),
+        title=f"UpNext {__version__}",
+        title_align="left",
+        expand=False,
+        padding=(1, 2),
+    )
+
+
+def listing(workers: Sequence[Worker]) -> RenderableType:
+    """Workers and the names of their tasks."""
+    table = _table("worker", "concurrency", "tasks")
+    for worker in workers:
+        names = "\n".join(one_line(name) for name in worker.tasks) or "none"
+        table.add_row(_named(worker.name), str(worker.concurrency), Text(names))
+    return table
+
+
+def inspection(workers: Sequence[Worker]) -> RenderableType:
+    """Every task with what its definition says."""
+    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in")
+    for worker in workers:
+        for name, handle in worker.tasks.items():
+            definition = handle.definition
+            table.add_row(
+                _named(worker.name),
+                _safe(name),
+                str(definition.retries),
+                "none" if definition.timeout is None else f"{definition.timeout:g} s",
+                "async" if definition.is_async else worker.sync_executor.value,
+                _safe(definition.place),
+            )
+    return table
+
+
+def described(workers: Sequence[Worker]) -> dict[str, Any]:
+    """What `inspect --json` prints."""
+    return {
+        "apis": [],
+        "workers": [
+            {
+                "name": worker.name,
+                "concurrency": worker.concurrency,
+                "tasks": [
+                    {
+                        "name": name,
+                        "retries": handle.definition.retries,
+                        "timeout": handle.definition.timeout,
+                    }
+                    for name, handle in worker.tasks.items()
+                ],
+                "crons": [],
+                "events": [],
+            }
+            for worker in workers
+        ],
+    }
+
+
+def job(record: JobRecord) -> RenderableType:
+    """Everything known of one job."""
+    facts = {
+        "job": record.id,
+        "function": record.function,
+        "status": Text(record.status.value, style=_COLOURS[record.status]),
+        "attempt": str(record.attempt) if record.attempt else None,
+        "priority": str(record.priority) if record.priority else None,
+        "submitted": moment(record.created_at),
+        "due": moment(record.due_at),
+        "deadline": moment(record.deadline),
+        "started": moment(record.started_at),
+        "finished": moment(record.finished_at),
+        "took": _took(record),
+        "worker": record.worker,
+        "lost workers": str(record.rescues) if record.rescues else None,
+        "parent": record.parent_id,
+        "root": record.root_id if record.root_id != record.id else None,
+        "key": record.key,
+        "cancel": "requested" if record.cancel_requested else None,
+        "reason": record.reason,
+    }
+    parts: list[RenderableType] = [_facts(facts), *_block("arguments", record.arguments)]
+    if record.status is JobStatus.COMPLETE:
+        parts += _block("result", record.result or b"null")
+    if record.error:
+        parts += _error(record.error)
+    return Group(*parts)
+
+
+def as_json(record: JobRecord) -> dict[str, Any]:
+    """What `status --json` prints: times in UTC, payloads as the JSON they are."""
+    return {
+        "id": record.id,
+        "function": record.function,
+        "status": record.status.value,
+        "attempt": record.attempt,
+        "delivery": record.delivery,
+        "priority": record.priority,
+        "created_at": moment(record.created_at),
+        "due_at": moment(record.due_at),
+        "started_at": moment(record.started_at),
+        "finished_at": moment(record.finished_at),
+        "deadline": moment(record.deadline),
+        "parent_id": record.parent_id or None,
+        "root_id": record.root_id or None,
+        "key": record.key or None,
+        "worker": record.worker or None,
+        "rescues": record.rescues,
+        "cancel_requested": record.cancel_requested,
+        "reason": record.reason or None,
+        "arguments": read_json(record.arguments),
+        "result": read_json(record.result),
+        "error": read_json(record.error),
+    }
+
+
+def diagnosis(found: Diagnosis) -> RenderableType:
+    """The answer of `upnext health`."""
+    facts = {
+        "broker": f"{found.broker} ({found.server}) answers in {found.round_trip:.2f} ms",
+        "workers": f"{len(found.workers)} alive" if found.workers else "none is alive",
+    }
+    parts: list[RenderableType] = [_facts(facts)]
+    if found.workers:
+        table = _table("worker", "process", "active", "processed", "heartbeat", "state")
+        for worker in found.workers:
+            state = ("can claim", "green") if worker.healthy else ("cannot claim", "red")
+            table.add_row(
+                _named(worker.name),
+                _safe(worker.place),
+                f"{worker.active} of {worker.concurrency}",
+                str(worker.processed),
+                f"{worker.age:.0f} s ago",
+                Text(state[0], style=state[1]),
+            )
+        parts += [Text(), table]
+    parts += [Text(f"Warning: {warning}", style="yellow") for warning in found.warnings]
+    return Group(*parts)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document to stdout."""
+    sys.stdout.write(within_json(_dump(value)) + "\n")
+
+
+def read_json(payload: bytes) -> Any:
+    """The value of a stored payload; its text where it is not JSON, None where there is none."""
+    if not payload:
+        return None
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload.decode(errors="replace")
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """A Unix time in milliseconds as ISO 8601 in UTC."""
+    if not milliseconds:
+        return None
+    try:
+        at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):  # a deadline beyond the year 9999
+        return f"{milliseconds} ms"
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _took(record: JobRecord) -> str | None:
+    if record.started_at is None or record.finished_at is None:
+        return None
+    return f"{record.finished_at - record.started_at} ms"
+
+
+def _error(payload: bytes) -> list[RenderableType]:
+    failure = read_json(payload)
+    if not isinstance(failure, dict):
+        return _block("error", payload)
+    told: dict[str, Any] = {str(name): value for name, value in failure.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    headline = f"{told.get('type', 'error')}: {told.get('message', '')}"
+    parts: list[RenderableType] = [
+        Text("\nerror", style="dim"),
+        Text(visible(headline), style="red"),
+    ]
+    if told.get("traceback"):
+        parts.append(Text(visible(str(told["traceback"])).rstrip()))
+    return parts
+
+
+def _block(label: str, payload: bytes) -> list[RenderableType]:
+    return [Text(f"\n{label}", style="dim"), Text(visible(_dump(read_json(payload))))]
+
+
+def _dump(value: Any) -> str:
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    except RecursionError:  # indenting nests deeper than reading did
+        return json.dumps(value, ensure_ascii=False)
+
+
+def _facts(facts: Mapping[str, str | Text | None]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in facts.items():
+        if value:
+            grid.add_row(label, value if isinstance(value, Text) else _safe(value))
+    return grid
+
+
+def _table(*headings: str) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _named(name: str) -> Text:
+    return Text(one_line(name), style="bold")
+
+
+def _safe(text: str) -> Text:
+    return Text(one_line(text))
