@@ -1,0 +1,264 @@
+"""The queue without a server: the same verbs and the same answers, in memory.
+
+For unit tests of what uses a store, and the model that the real store is tested against. One
+process and one event loop; nothing is kept when it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+
+import anyio
+import anyio.lowlevel
+
+from upnext.contracts.keys import Keys
+from upnext.errors import JobRefusedError
+from upnext.model.job import (
+    Claimed,
+    Enqueued,
+    Held,
+    JobRecord,
+    NewJob,
+    Rescued,
+    Revoked,
+    Staged,
+)
+from upnext.model.outcome import Outcome, Settled
+from upnext.redis.waiter import Waiter
+from upnext.store.bounds import Bounds
+from upnext.store.cancel import CancelVerdict
+from upnext.testing.memory_store.cancel import cancel, cancel_tree
+from upnext.testing.memory_store.channels import Channels, MemorySubscription
+from upnext.testing.memory_store.claim import claim
+from upnext.testing.memory_store.enqueue import enqueue
+from upnext.testing.memory_store.queue import Queue
+from upnext.testing.memory_store.recover import recover
+from upnext.testing.memory_store.renew import renew
+from upnext.testing.memory_store.rescue import rescue
+from upnext.testing.memory_store.retire import retire
+from upnext.testing.memory_store.settle import settle
+from upnext.testing.memory_store.stage import stage
+from upnext.testing.memory_store.watch import watch
+
+__all__ = ["LoopClock", "MemoryStore"]
+
+
+class LoopClock:
+    """Unix milliseconds that pass as the event loop's own clock does.
+
+    Under Trio's `MockClock` time passes when that clock says so.
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def __call__(self) -> int:
+        """The time now. Call it inside an event loop."""
+        passed = anyio.current_time()
+        if self._offset is None:
+            self._offset = time.time() - passed
+        return int((self._offset + passed) * 1000)
+
+
+class MemoryStore:
+    """One workspace's queue, with the verbs of `upnext.store.store.Store`.
+
+    Every verb is a checkpoint and then happens at once. Channels call their listeners while the
+    verb runs that publishes.
+
+    Args:
+        keys: The workspace.
+        bounds: What is kept and for how long.
+        clock: Tells Unix milliseconds; by default the event loop's clock.
+
+    Attributes:
+        queues: Everything of each function, by its key prefix, for tests to look into.
+    """
+
+    def __init__(
+        self,
+        keys: Keys | None = None,
+        bounds: Bounds | None = None,
+        *,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self.keys = Keys() if keys is None else keys
+        self.bounds = Bounds() if bounds is None else bounds
+        self.clock = LoopClock() if clock is None else clock
+        self.queues: dict[str, Queue] = {}
+        self._channels = Channels()
+        self._definitions: dict[str, bytes] = {}
+        self._beats: dict[str, tuple[bytes, int]] = {}
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
+        """Accept new jobs; one answer each, in order."""
+        now = await self._now()
+        answers: list[Enqueued | JobRefusedError] = []
+        for prefix, group in groupby(jobs, lambda job: self.keys.function(job.function)):
+            answers += enqueue(self._queue(prefix, now), now, list(group))
+        return answers
+
+    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+        """Take up to so many waiting jobs of each function."""
+        now = await self._now()
+        claimed = Claimed(now=now)
+        for name, want in wants:
+            channel = self.keys.worker_channel(worker)
+            jobs, more = claim(self._function(name, now), now, worker, channel, want)
+            claimed.jobs.extend(jobs)
+            if more:
+                claimed.more.append(name)
+        return claimed
+
+    async def recover(self, worker: str, functions: Sequence[str], known: Iterable[str]) -> Claimed:
+        """The jobs this worker owns besides those it knows of."""
+        now = await self._now()
+        ids = set(known)
+        queues = [self._function(name, now) for name in functions]
+        return Claimed(
+            jobs=[job for queue in queues for job in recover(queue, now, worker, ids)], now=now
+        )
+
+    async def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]:
+        """Keep the leases of held jobs; the answer names those not to be run on."""
+        now = await self._now()
+        by_function: dict[str, list[Held]] = {}
+        for one in held:
+            by_function.setdefault(one.function, []).append(one)
+        return [
+            revoked
+            for name, group in by_function.items()
+            for revoked in renew(self._function(name, now), now, worker, group)
+        ]
+
+    async def settle(self, worker: str, outcomes: Sequence[Outcome]) -> list[Settled | str]:
+        """Write down how attempts ended; one answer each, in order."""
+        now = await self._now()
+        return [
+            settle(self._function(outcome.held.function, now), now, worker, outcome)
+            for outcome in outcomes
+        ]
+
+    async def stage(self, functions: Sequence[str]) -> list[Staged]:
+        """Move due jobs of each function to where workers claim them."""
+        now = await self._now()
+        return [stage(self._function(name, now), now, name) for name in functions]
+
+    async def now(self) -> int:
+        """The store's clock, Unix milliseconds."""
+        return await self._now()
+
+    async def rescue(
+        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+    ) -> Rescued:
+        """Requeue jobs that other workers did not renew for `lease` milliseconds.
+
+        `as_of` is the time as the caller reckons it: a call that comes much later takes nothing.
+        """
+        now = await self._now()
+        found = [rescue(self._function(name, now), now, worker, lease, as_of) for name in functions]
+        return Rescued(
+            [job for one in found for job in one.requeued],
+            [job for one in found for job in one.buried],
+            any(one.held_back for one in found),
+        )
+
+    async def cancel(self, job_id: str, reason: str) -> CancelVerdict:
+        """Cancel one job: at once when it waits, through its worker when it runs.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        now = await self._now()
+        queue = self._queue(self.keys.of_job(job_id), now)
+        return cancel(queue, now, job_id, reason, self.keys.worker_channels)
+
+    async def cancel_tree(self, root_id: str, reason: str) -> int:
+        """Cancel every unfinished job below a root; the answer counts those reached."""
+        now = await self._now()
+        channels = self.keys.worker_channels
+        return sum(
+            cancel_tree(self._function(name, now), now, root_id, reason, channels)
+            for name in self._definitions
+        )
+
+    async def lookup(self, job_id: str) -> JobRecord | None:
+        """What is known of a job; None when there is no record of it.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        now = await self._now()
+        job = self._queue(self.keys.of_job(job_id), now).jobs.get(job_id)
+        return None if job is None else job.as_record()
+
+    async def watch(self, job_id: str, channel: str) -> JobRecord | None:
+        """Look up a job and, unless it is over, have `channel` told when it is.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        now = await self._now()
+        return watch(self._queue(self.keys.of_job(job_id), now), job_id, channel)
+
+    async def retire(self, worker: str, functions: Sequence[str]) -> int:
+        """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        now = await self._now()
+        channel = self.keys.worker_channel(worker)
+        return sum(retire(self._function(name, now), worker, channel) for name in functions)
+
+    async def declare(self, definitions: Mapping[str, bytes]) -> None:
+        """Publish what a worker runs: function name -> JSON of its definition."""
+        await anyio.lowlevel.checkpoint()
+        self._definitions.update(definitions)
+
+    async def functions(self) -> list[str]:
+        """The names of all functions that a worker ever declared in this workspace."""
+        await anyio.lowlevel.checkpoint()
+        return list(self._definitions)
+
+    async def beat(self, worker: str, record: bytes, ttl: int) -> None:
+        """Publish a worker's heartbeat record, kept for `ttl` milliseconds."""
+        self._beats[worker] = (record, await self._now() + ttl)
+
+    def workers(self) -> dict[str, bytes]:
+        """The heartbeat records of the workers that are alive, for tests to look at."""
+        now = self.clock()
+        return {name: record for name, (record, until) in self._beats.items() if until >= now}
+
+    def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
+    ) -> MemorySubscription:
+        """Hear a channel from now on."""
+        return self._channels.add(channel, on_message, on_gap)
+
+    async def attend(self, waiter: Waiter) -> None:
+        """Wait until a message handler wakes `waiter`."""
+        await anyio.lowlevel.checkpoint()
+        while not waiter.done:
+            woken = anyio.Event()
+            waiter.resume_with(woken.set)
+            try:
+                await woken.wait()
+            finally:
+                waiter.resume_with(None)
+
+    def gap(self) -> None:
+        """Tell every listener that it may have missed something, as after a reconnect."""
+        self._channels.gap()
+
+    async def _now(self) -> int:
+        await anyio.lowlevel.checkpoint()
+        return self.clock()
+
+    def _function(self, name: str, now: int) -> Queue:
+        return self._queue(self.keys.function(name), now)
+
+    def _queue(self, prefix: str, now: int) -> Queue:
+        queue = self.queues.get(prefix)
+        if queue is None:
+            queue = self.queues[prefix] = Queue(prefix, self.bounds, self._channels.publish)
+        queue.expire(now)
+        return queue

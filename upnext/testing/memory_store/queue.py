@@ -1,0 +1,181 @@
+"""Everything of one function, and what several verbs do with it; the twin of `_prelude.lua`."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import deque
+from collections.abc import Callable
+
+from upnext.model.status import JobStatus
+from upnext.store.bounds import Bounds
+from upnext.testing.memory_store.lanes import Lanes
+from upnext.testing.memory_store.record import Record
+
+HUNGRY_LIVE = 60_000
+"""Milliseconds after which workers that said they are free are forgotten."""
+MARK_LIVE = 24 * 3_600_000
+"""Milliseconds for which a cancelled tree refuses new jobs."""
+
+Publish = Callable[[str, bytes], int]
+"""Publishes a message on a channel; the answer counts those who heard it."""
+
+Event = dict[str, str | int | bytes]
+"""One entry of the stream that history reads."""
+
+
+class Queue:
+    """Owns what the keys under a function's prefix hold.
+
+    Attributes:
+        jobs: Job id -> its record.
+        lanes: Who waits for a worker.
+        scheduled: Job id -> when it is due.
+        holders: Idempotency key -> the unfinished job that holds it.
+        families: Root id -> the unfinished jobs below it.
+        cancelled: Cancelled root -> when the mark may go.
+        dead: Dead letter -> when it became one.
+        events: Every transition.
+        share: Counts the jobs asked for: every fifth is taken from the lowest lane up.
+    """
+
+    def __init__(self, prefix: str, bounds: Bounds, publish: Publish) -> None:
+        self.prefix = prefix
+        self.bounds = bounds
+        self.publish = publish
+        self.jobs: dict[str, Record] = {}
+        self.lanes = Lanes()
+        self.scheduled: dict[str, int] = {}
+        self.holders: dict[str, str] = {}
+        self.families: dict[str, set[str]] = {}
+        self.cancelled: dict[str, int] = {}
+        self.dead: dict[str, int] = {}
+        self.events: deque[Event] = deque(maxlen=bounds.events_kept)
+        self.share = 0
+        self._hungry: dict[str, None] = {}
+        self._hungry_until = 0
+        self._marks_until = 0
+        self._expiries: list[tuple[int, str]] = []
+
+    def expire(self, now: int) -> None:
+        """Forget what has outlived its time, as a server does by itself."""
+        while self._expiries and self._expiries[0][0] < now:
+            _, job_id = heapq.heappop(self._expiries)
+            self.jobs.pop(job_id, None)
+        if self._hungry_until < now:
+            self._hungry.clear()
+        if self._marks_until < now:
+            self.cancelled.clear()
+
+    def emit(self, kind: str, job: Record, **fields: str | int | bytes) -> None:
+        """Tell history of a transition; what is empty is left out."""
+        given = {name: value for name, value in fields.items() if value not in ("", b"")}
+        self.events.append({"type": kind, "id": job.id, **given})
+
+    def feel_hungry(self, channel: str, now: int) -> None:
+        """A worker has free slots and found nothing more to do."""
+        self._hungry[channel] = None
+        self._hungry_until = now + HUNGRY_LIVE
+
+    def forget_hunger(self, channel: str) -> None:
+        """A worker stops."""
+        self._hungry.pop(channel, None)
+
+    def wake(self) -> None:
+        """Tell one worker with free slots that there is work; those who are gone are forgotten."""
+        while self._hungry:
+            channel = next(iter(self._hungry))
+            del self._hungry[channel]
+            if self.publish(channel, f"work {self.prefix}".encode()):
+                return
+
+    def to_lane(self, job: Record, *, first: bool) -> None:
+        """Let a job wait for a worker; `first`: ahead of those of its priority that wait."""
+        job.status = JobStatus.QUEUED
+        self.lanes.put(job, first=first)
+
+    def to_schedule(self, job: Record, due: int) -> None:
+        """Let a job wait for its time; stagers hear of it when it is now the first one due."""
+        job.status, job.due = JobStatus.SCHEDULED, due
+        job.lane, job.entry = "", 0
+        self.scheduled[job.id] = due
+        if self.first_scheduled() == job.id:
+            self.publish(f"{self.prefix}due", str(due).encode())
+
+    def first_scheduled(self) -> str | None:
+        """The job that is due next."""
+        return min(self.scheduled, key=lambda i: (self.scheduled[i], i), default=None)
+
+    def held(self, worker: str | None = None) -> list[Record]:
+        """The running jobs, of one worker or of all, in the order in which they are rescued."""
+        running = [
+            job
+            for job in self.jobs.values()
+            if job.status is JobStatus.RUNNING and worker in (None, job.worker)
+        ]
+        places = {lane: place for place, lane in enumerate(self.lanes.highest_first())}
+        return sorted(running, key=lambda job: (places[job.lane], job.entry))
+
+    def mark_cancelled(self, root_id: str, now: int) -> None:
+        """Refuse new jobs of this tree for a day."""
+        for root in [root for root, until in self.cancelled.items() if until <= now]:
+            del self.cancelled[root]
+        self.cancelled[root_id] = self._marks_until = now + MARK_LIVE
+
+    def finish(
+        self,
+        job: Record,
+        now: int,
+        status: JobStatus,
+        *,
+        result: bytes = b"",
+        error: bytes = b"",
+        reason: str = "",
+        started: int | None = None,
+        worker: str | None = None,
+    ) -> None:
+        """The end of a job.
+
+        Its record gets its time to live, its key and family mark go, those who wait are told,
+        history gets its event. `worker` is whom the event names, when it is not the owner.
+        """
+        job.status, job.finished, job.started = status, now, started
+        job.result, job.error, job.reason = result, error, reason
+        job.expires = now + self.bounds.record_ttl
+        heapq.heappush(self._expiries, (job.expires, job.id))
+        if job.key and self.holders.get(job.key) == job.id:
+            del self.holders[job.key]
+        family = self.families.get(job.root, set())
+        family.discard(job.id)
+        if not family:
+            self.families.pop(job.root, None)
+        self.emit(
+            status.value,
+            job,
+            attempt=job.attempt,
+            delivery=job.delivery,
+            worker=job.worker if worker is None else worker,
+            started="" if started is None else started,
+            result=result,
+            error=error,
+            reason=reason,
+        )
+        for channel in job.waiters:
+            self.publish(channel, _notice(job))
+
+
+def _notice(job: Record) -> bytes:
+    """What those who wait are told. Payloads are put in as they are, never parsed."""
+    head = {
+        "id": job.id,
+        "status": job.status.value,
+        "attempt": job.attempt,
+        "started_at": job.started,
+        "finished_at": job.finished,
+        "reason": job.reason,
+    }
+    return b'%s,"error":%s,"result":%s}' % (
+        json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1].encode(),
+        job.error or b"null",
+        job.result or b"null",
+    )
