@@ -1,0 +1,167 @@
+"""What becomes of jobs whose worker died."""
+
+from __future__ import annotations
+
+import json
+
+from tests.conformance.subject import (
+    KEYS,
+    Subject,
+    claim,
+    claim_one,
+    held,
+    new,
+    outcome,
+    record_of,
+    rescue,
+    submit,
+)
+from upnext.model.job import Rescued
+from upnext.model.outcome import Ending
+from upnext.model.status import JobStatus
+from upnext.store.store import Store
+
+LEASE = 3_000
+NOTHING = Rescued([], [])
+
+
+async def test_a_lost_job_is_first_in_line_and_spends_no_attempt(
+    store: Store, subject: Subject
+) -> None:
+    lost, waiting = new(), new()
+    await submit(store, lost, waiting)
+    await claim_one(store, "dead")
+    subject.advance(LEASE)
+    assert await rescue(store, LEASE) == Rescued([lost.id], [])
+    record = await record_of(store, lost.id)
+    assert (record.status, record.attempt, record.rescues) == (JobStatus.QUEUED, 0, 1)
+    assert (record.worker, record.reason) == ("", "lost with worker dead")
+    first, second = await claim(store, count=2)
+    assert (first.id, first.attempt, first.delivery, first.rescues) == (lost.id, 1, 2, 1)
+    assert second.id == waiting.id
+
+
+async def test_a_lease_that_runs_is_left_alone(store: Store, subject: Subject) -> None:
+    await submit(store, new())
+    await claim_one(store)
+    subject.advance(LEASE - 1_000)
+    assert await rescue(store, LEASE) == NOTHING
+
+
+async def test_several_lost_jobs_keep_their_order(store: Store, subject: Subject) -> None:
+    await submit(store, *(new(priority=p) for p in (0, 5, 0, 5)))
+    jobs = await claim(store, "dead", 4)
+    subject.advance(LEASE)
+    rescued = await rescue(store, LEASE)
+    assert rescued.requeued == [job.id for job in jobs]
+    again = await claim(store, count=4)
+    assert [job.id for job in sorted(again, key=lambda job: -job.priority)] == rescued.requeued
+
+
+async def test_a_rescuer_never_takes_its_own(store: Store, subject: Subject) -> None:
+    await submit(store, new(), new())
+    await claim_one(store, "rescuer")
+    other = await claim_one(store, "dead")
+    subject.advance(LEASE)
+    assert await rescue(store, LEASE, worker="rescuer") == Rescued([other.id], [])
+
+
+async def test_a_rescuer_with_many_stale_jobs_of_its_own_still_finds_others(
+    store: Store, subject: Subject
+) -> None:
+    await submit(store, *(new() for _ in range(451)))
+    await claim(store, "rescuer", 450)
+    other = await claim_one(store, "dead")
+    subject.advance(LEASE)
+    assert await rescue(store, LEASE, worker="rescuer") == Rescued([other.id], [])
+
+
+async def test_a_request_that_comes_late_takes_nothing(store: Store, subject: Subject) -> None:
+    await submit(store, new())
+    job = await claim_one(store)
+    asked_at = await store.now()
+    subject.advance(LEASE)
+    held_back = await store.rescue("rescuer", ["work"], LEASE, asked_at)
+    assert (held_back.requeued, held_back.held_back) == ([], True)
+    assert await store.renew("w1", [held(job)]) == []
+    assert await rescue(store, LEASE) == NOTHING
+
+
+async def test_a_job_lost_too_often_is_buried(store: Store, subject: Subject) -> None:
+    poison = new(key="k", waiter="ch")
+    heard: list[bytes] = []
+    await store.subscribe("ch", heard.append, lambda: None).ready()
+    await submit(store, poison)
+    for _ in range(2):
+        await claim_one(store, "dead")
+        subject.advance(LEASE)
+        assert await rescue(store, LEASE) == Rescued([poison.id], [])
+    last = await claim_one(store, "dead")
+    subject.advance(LEASE)
+    assert await rescue(store, LEASE) == Rescued([], [poison.id])
+    record = await record_of(store, poison.id)
+    assert (record.status, record.rescues) == (JobStatus.FAILED, 3)
+    assert json.loads(record.error) == {
+        "type": "upnext.WorkerLost",
+        "message": "killed 3 workers",
+        "traceback": "",
+        "reason": "worker_lost",
+    }
+    assert subject.lives_for(poison.id) is not None
+    assert subject.in_lanes() == 0
+    await store.now()
+    assert [json.loads(notice)["status"] for notice in heard] == ["failed"]
+    await submit(store, new(key="k"))
+    late = await store.settle("dead", [outcome(last)])
+    assert late == ["stale"], "whoever was given up cannot claim to have settled it"
+
+
+async def test_the_number_of_rescues_allowed_can_be_set(subject: Subject) -> None:
+    store = subject.rebind(most_rescues=1)
+    await submit(store, new())
+    job = await claim_one(store, "dead")
+    subject.advance(LEASE)
+    assert await rescue(store, LEASE) == Rescued([], [job.id])
+
+
+async def test_a_job_whose_cancellation_was_asked_for_is_not_run_again(
+    store: Store, subject: Subject
+) -> None:
+    await submit(store, new())
+    job = await claim_one(store, "dead")
+    await store.cancel(job.id, "no more")
+    subject.advance(LEASE)
+    assert await rescue(store, LEASE) == NOTHING
+    record = await record_of(store, job.id)
+    assert (record.status, record.reason) == (JobStatus.CANCELLED, "no more")
+    assert await store.settle("dead", [outcome(job)]) == ["stale"]
+    assert subject.in_lanes() == 0
+
+
+async def test_rescues_are_counted_through_retries(store: Store, subject: Subject) -> None:
+    await submit(store, new())
+    await claim_one(store, "dead")
+    subject.advance(LEASE)
+    await rescue(store, LEASE)
+    await store.settle("w1", [outcome(await claim_one(store), Ending.RETRY)])
+    assert (await claim_one(store)).rescues == 1
+
+
+async def test_rescues_of_several_functions_are_joined(store: Store, subject: Subject) -> None:
+    await submit(store, new("a"), new("b"))
+    jobs = (await store.claim("dead", [("a", 1), ("b", 1)])).jobs
+    subject.advance(LEASE)
+    rescued = await store.rescue("rescuer", ["a", "none", "b"], LEASE, await store.now())
+    assert rescued == Rescued([job.id for job in jobs], [])
+
+
+async def test_a_rescue_wakes_a_hungry_worker(store: Store, subject: Subject) -> None:
+    heard: list[bytes] = []
+    await store.subscribe(KEYS.worker_channel("w1"), heard.append, lambda: None).ready()
+    await submit(store, new())
+    await claim_one(store, "dead")
+    await store.claim("w1", [("work", 1)])
+    subject.advance(LEASE)
+    await rescue(store, LEASE)
+    await store.now()
+    assert len(heard) == 1

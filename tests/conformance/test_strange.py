@@ -1,0 +1,201 @@
+"""The real store among damaged keys: nothing is lost in silence, nothing holds up the rest."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+
+from tests.conformance.subject import (
+    KEYS,
+    ServerSubject,
+    claim,
+    claim_one,
+    held,
+    new,
+    outcome,
+    record_of,
+    rescue,
+    submit,
+)
+from upnext.contracts.keys import GROUP
+from upnext.model.outcome import Ending, Settled
+from upnext.model.status import JobStatus
+
+P = KEYS.function("work")
+
+
+@pytest.fixture
+def client(server: ServerSubject) -> redis.Redis:
+    return server.client
+
+
+async def test_an_entry_without_a_job_is_set_aside(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, new())
+    strangers = [{"id": "work-none"}, {"id": b"\xff\xfe"}, {"what": "?"}, {"": ""}]
+    for fields in strangers:
+        client.xadd(P + "lane:0", fields)
+    good = new()
+    await submit(server.store, good)
+    assert len(await claim(server.store, count=10)) == 2
+    kept = [fields for _, fields in client.xrange(P + "strange")]
+    assert len(kept) == len(strangers)
+    assert {b"what": b"?"} in kept
+    assert server.in_lanes() == 2
+
+
+@pytest.mark.parametrize("damage", ["type", "fields", "number", "deadline"])
+async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
+    server: ServerSubject, client: redis.Redis, damage: str
+) -> None:
+    jobs = [new() for _ in range(3)]
+    await submit(server.store, *jobs)
+    broken = KEYS.job(jobs[1].id)
+    if damage == "type":
+        client.delete(broken)
+        client.set(broken, "?")
+    elif damage == "fields":
+        client.hdel(broken, "created")
+    elif damage == "number":
+        client.hset(broken, "delivery", "many")
+    else:
+        client.hset(broken, "deadline", "tomorrow")
+    claimed = await claim(server.store, count=10)
+    assert [job.id for job in claimed] == [jobs[0].id, jobs[2].id]
+    assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": jobs[1].id.encode()}]
+
+
+async def test_a_damaged_job_settles_alone(server: ServerSubject, client: redis.Redis) -> None:
+    await submit(server.store, *(new() for _ in range(3)))
+    first, broken, last = await claim(server.store, count=3)
+    client.delete(KEYS.job(broken.id))
+    client.set(KEYS.job(broken.id), "?")
+    answers = await server.store.settle("w1", [outcome(job) for job in (first, broken, last)])
+    assert (answers[0], answers[2]) == (Settled.APPLIED, Settled.APPLIED)
+    assert answers[1] == Settled.STALE
+    assert [revoked.lost for revoked in await server.store.renew("w1", [held(broken)])] == [True]
+    assert (await server.store.recover("w1", ["work"], [])).jobs == []
+    assert await server.store.cancel(broken.id, "?") == "missing"
+    assert server.in_lanes() == 1, "what could not be settled is not dropped"
+    server.advance(1_000)
+    await rescue(server.store, 1_000)
+    assert server.in_lanes() == 0
+    assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": broken.id.encode()}]
+
+
+async def test_a_damaged_job_holds_up_no_rescue(server: ServerSubject, client: redis.Redis) -> None:
+    await submit(server.store, *(new() for _ in range(3)))
+    first, broken, last = await claim(server.store, count=3)
+    client.hset(KEYS.job(broken.id), "rescues", "many")
+    server.advance(1_000)
+    assert (await rescue(server.store, 1_000)).requeued == [first.id, last.id]
+    assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": broken.id.encode()}]
+
+
+async def test_a_settlement_that_fails_halfway_can_be_made_again(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, new())
+    job = await claim_one(server.store)
+    client.set(P + "dead", "?")
+    failed = outcome(job, Ending.FAILED, dead_letter=True)
+    [answer] = await server.store.settle("w1", [failed])
+    assert "WRONGTYPE" in answer
+    assert server.in_lanes() == 1, "whoever dies now has it rescued"
+    client.delete(P + "dead")
+    assert await server.store.settle("w1", [failed]) == [Settled.APPLIED]
+    assert server.in_lanes() == 0
+    assert client.zrange(P + "dead", 0, -1) == [job.id.encode()]
+
+
+async def test_a_job_handed_out_by_a_claim_that_failed_is_not_lost(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    jobs = [new() for _ in range(3)]
+    await submit(server.store, *jobs)
+    client.rename(P + "events", "kept")
+    client.set(P + "events", "?")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await claim(server.store, "w1", 3)
+    client.rename("kept", P + "events")
+    server.advance(1_000)
+    await rescue(server.store, 1_000)
+    assert {job.id for job in await claim(server.store, "w2", 5)} == {job.id for job in jobs}
+
+
+async def test_a_lost_group_starts_at_the_first_entry(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    jobs = [new() for _ in range(3)]
+    await submit(server.store, *jobs)
+    client.xgroup_destroy(P + "lane:0", GROUP)
+    assert [job.id for job in await claim(server.store, count=5)] == [job.id for job in jobs]
+
+
+async def test_a_group_lost_with_its_stream_is_made_again(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, new())
+    await server.store.settle("w1", [outcome(await claim_one(server.store))])
+    client.delete(P + "lane:0")
+    assert await claim(server.store) == []
+    await server.store.rescue("w2", ["work"], 1_000, await server.store.now())
+    job = new()
+    await submit(server.store, job)
+    assert (await claim_one(server.store)).id == job.id
+
+
+async def test_jobs_claimed_from_a_lost_group_still_settle(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, new())
+    job = await claim_one(server.store)
+    client.xgroup_destroy(P + "lane:0", GROUP)
+    assert await claim(server.store) == [], "the entry is there again, but its job runs"
+    assert await server.store.settle("w1", [outcome(job)]) == [Settled.APPLIED]
+    assert server.in_lanes() == 0
+
+
+async def test_a_leftover_entry_of_a_finished_job_is_swept(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    job = new()
+    await submit(server.store, job)
+    client.xadd(P + "lane:0", {"id": job.id})
+    [claimed] = await claim(server.store, count=5)
+    await server.store.settle("w1", [outcome(claimed)])
+    assert server.in_lanes() == 0
+    assert (await record_of(server.store, job.id)).status is JobStatus.COMPLETE
+
+
+async def test_consumers_that_are_long_gone_are_removed(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, new(), new())
+    await server.store.settle("gone", [outcome(await claim_one(server.store, "gone"))])
+    await claim_one(server.store, "busy")
+    server.advance(11_000)
+    await server.store.renew("busy", [])
+    await server.store.claim("idle", [("work", 1)])
+    await rescue(server.store, 1_000, worker="busy")
+    names = {consumer["name"] for consumer in client.xinfo_consumers(P + "lane:0", GROUP)}
+    assert names - {b"idle"} == {b"busy"}, "the one that holds a job stays, and so may a young one"
+
+
+async def test_a_full_server_still_drains(server: ServerSubject, client: redis.Redis) -> None:
+    await submit(server.store, *(new() for _ in range(4)))
+    try:
+        client.config_set("maxmemory", 1)
+        client.config_set("maxmemory-policy", "noeviction")
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            await server.store.enqueue([new()])
+        done, retried = await claim(server.store, "w1", 2)
+        assert await server.store.renew("w1", []) == []
+        answers = await server.store.settle("w1", [outcome(done), outcome(retried, Ending.RETRY)])
+        assert answers == [Settled.APPLIED] * 2
+        await server.store.cancel(retried.id, "no")
+        assert len(await claim(server.store, "w1", 9)) == 2
+    finally:
+        client.config_set("maxmemory", 0)

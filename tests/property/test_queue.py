@@ -1,0 +1,313 @@
+"""The queue on a real server does what its model does, whatever is asked of it in what order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.property.rig import BOUNDS, FUNCTIONS, KEYS, Rig, Verb
+from tests.support.clocked import ClockedServer, clock_shim
+from tests.support.servers import find_binary
+from upnext.model.identity import function_tag
+from upnext.model.job import Held, JobRecord, NewJob
+from upnext.model.outcome import Ending, Outcome, Settled
+from upnext.model.status import JobStatus
+
+LEASE = 3_000
+DAY = 24 * 3_600_000
+
+functions = st.sampled_from(FUNCTIONS)
+workers = st.sampled_from((0, 1, 2))
+times = st.sampled_from((None, None, None, 0, 1_000, 5_000, 30_000))
+payloads = st.sampled_from((b"", b"[]", b'{"n":9007199254740993}', b"\x00\xff"))
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Every rule does one thing to the store and to its model, and compares."""
+
+    jobs = Bundle("jobs")
+    claims = Bundle("claims")
+    """(worker, what it held): those stay drawn from for ever, so old fences come back."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        self.rig = rig
+        self.rig.begin()
+        self.news: dict[str, NewJob] = {}
+        self.records: dict[str, JobRecord | None] = {}
+        self.applied: Counter[tuple[str, int]] = Counter()
+        self.starts = 0
+        self.workers = ["", "", ""]
+        self.sound = True
+        for place in range(3):
+            self._start(place)
+
+    # What producers do.
+
+    @rule(
+        target=jobs,
+        function=functions,
+        arguments=payloads,
+        priority=st.sampled_from((0, 0, 0, 1, -1, 9, -9)),
+        delay=times,
+        at=times,
+        deadline=times,
+        budget=times,
+        key=st.sampled_from(("", "", "", "k1", "k2 é")),
+        parent=st.none() | jobs,
+        waiter=st.sampled_from(("", "ch1", "ch2")),
+    )
+    def enqueue(
+        self,
+        function: str,
+        at: int | None,
+        deadline: int | None,
+        parent: str | None,
+        **fields: Any,
+    ) -> Any:
+        now = self.rig.server.now
+        new = NewJob(
+            id=f"{function_tag(function)}-{len(self.news) + 1:032x}",
+            function=function,
+            at=None if at is None else now + at,
+            deadline=None if deadline is None else now + deadline,
+            parent_id=parent or "",
+            root_id=self._root(parent) if parent else "",
+            **fields,
+        )
+        self.news[new.id] = new
+        [answer] = self.rig.both(lambda side: side.enqueue([new]))
+        if not getattr(answer, "created", False):
+            return multiple()
+        self.records[new.id] = None
+        return new.id
+
+    @rule(batch=st.lists(jobs, min_size=1, max_size=3))
+    def enqueue_again(self, batch: list[str]) -> None:
+        known = [self.news[job_id] for job_id in batch if self.records[job_id] is not None]
+        self.rig.both(lambda side: side.enqueue(known))
+
+    @rule(job=jobs, reason=st.sampled_from(("", "no more", 'a "b" é')))
+    def cancel(self, job: str, reason: str) -> None:
+        self.rig.both(lambda side: side.cancel(job, reason))
+
+    @rule(job=jobs)
+    def cancel_tree(self, job: str) -> None:
+        self.rig.both(lambda side: side.cancel_tree(self._root(job), "the tree"))
+
+    @rule(job=jobs, channel=st.sampled_from(("ch1", "ch2")))
+    def watch(self, job: str, channel: str) -> None:
+        self.rig.both(lambda side: side.watch(job, channel))
+
+    # What workers do.
+
+    @rule(
+        target=claims,
+        place=workers,
+        wants=st.lists(
+            st.tuples(functions, st.integers(1, 4)),
+            min_size=1,
+            max_size=2,
+            unique_by=lambda w: w[0],
+        ),
+        lost=st.sampled_from((False, False, False, True)),
+    )
+    def claim(self, place: int, wants: list[tuple[str, int]], lost: bool) -> Any:
+        worker = self.workers[place]
+        claimed = self.rig.both(lambda side: side.claim(worker, wants))
+        return self._held(worker, [] if lost else claimed.jobs)
+
+    @rule(target=claims, place=workers, known=st.lists(jobs, max_size=3))
+    def recover(self, place: int, known: list[str]) -> Any:
+        worker = self.workers[place]
+        claimed = self.rig.both(lambda side: side.recover(worker, FUNCTIONS, known))
+        return self._held(worker, claimed.jobs)
+
+    @rule(batch=st.lists(claims, min_size=1, max_size=4), impostor=st.booleans(), place=workers)
+    def renew(self, batch: list[tuple[str, Held]], impostor: bool, place: int) -> None:
+        worker = self.workers[place] if impostor else batch[0][0]
+        self.rig.both(lambda side: side.renew(worker, [held for _, held in batch]))
+
+    @rule(
+        batch=st.lists(claims, min_size=1, max_size=3),
+        ending=st.sampled_from(Ending),
+        delay=st.sampled_from((0, 0, 1_000, 20_000)),
+        result=payloads,
+        error=payloads,
+        duration=st.sampled_from((0, 700)),
+        reason=st.sampled_from(("", "why")),
+        dead_letter=st.booleans(),
+    )
+    def settle(self, batch: list[tuple[str, Held]], **fields: Any) -> None:
+        worker = batch[0][0]
+        outcomes = [Outcome(held=held, **fields) for _, held in batch]
+        answers = self.rig.both(lambda side: side.settle(worker, outcomes))
+        for outcome, answer in zip(outcomes, answers, strict=True):
+            if answer is Settled.APPLIED:
+                fence = (outcome.held.id, outcome.held.delivery)
+                self.applied[fence] += 1
+                assert self.applied[fence] == 1, "one delivery settled twice"
+
+    @rule(place=workers)
+    def die(self, place: int) -> None:
+        """Its claims stay, and act on as those of a worker that was only frozen."""
+        self._start(place)
+
+    @rule(place=workers)
+    def retire(self, place: int) -> None:
+        worker = self.workers[place]
+        self.rig.both(lambda side: side.retire(worker, FUNCTIONS))
+
+    # What the sweeps do.
+
+    @rule(names=st.lists(functions, min_size=1, max_size=2, unique=True))
+    def stage(self, names: list[str]) -> None:
+        self.rig.both(lambda side: side.stage(names))
+
+    @rule(place=workers, behind=st.sampled_from((0, 0, 0, 500, 501)))
+    def rescue(self, place: int, behind: int) -> None:
+        worker, as_of = self.workers[place], self.rig.server.now - behind
+        self.rig.both(lambda side: side.rescue(worker, FUNCTIONS, LEASE, as_of))
+
+    # What befalls the server.
+
+    @rule(ms=st.sampled_from((1, 999, 1_000, 2_000, LEASE, LEASE, 30_000, 61_000, DAY)))
+    def advance(self, ms: int) -> None:
+        self.rig.server.advance(ms)
+
+    @rule()
+    def lose_the_library(self) -> None:
+        self.rig.client.function_flush()
+
+    # What always holds.
+
+    @invariant()
+    def nothing_differs_and_nothing_is_lost(self) -> None:
+        self.sound = False
+        found = self.rig.lookup(list(self.records))
+        for job_id, after in found.items():
+            self._check_step(job_id, self.records[job_id], after)
+        self.records = found
+        self.rig.check_events()
+        self._check_keys([record for record in found.values() if record is not None])
+        self.sound = True
+
+    def teardown(self) -> None:
+        try:
+            if self.sound:
+                self._drain()
+        finally:
+            self.rig.end()
+
+    def _check_step(self, job_id: str, before: JobRecord | None, after: JobRecord | None) -> None:
+        if before is None:
+            return
+        if after is None:
+            now = self.rig.server.now
+            assert before.finished_at is not None, f"{job_id} is missing"
+            assert now > before.finished_at + BOUNDS.record_ttl, f"{job_id} went too early"
+            return
+        moved = after.status is not before.status
+        assert not moved or before.status.can_transition_to(after.status)
+        assert after.delivery >= before.delivery, "a fence fell"
+        if before.status.is_terminal():
+            assert after == before, "what is over changed"
+
+    def _check_keys(self, records: list[JobRecord]) -> None:
+        """The queue's own bookkeeping fits the records."""
+        for name in FUNCTIONS:
+            prefix, client = KEYS.function(name), self.rig.client
+            mine = [record for record in records if record.function == name]
+            live = [record for record in mine if not record.status.is_terminal()]
+            count = Counter(record.status for record in mine)
+            entries, claimed = self.rig.in_lanes(name)
+            assert claimed == count[JobStatus.RUNNING]
+            assert entries == count[JobStatus.RUNNING] + count[JobStatus.QUEUED]
+            assert client.zcard(prefix + "scheduled") == count[JobStatus.SCHEDULED]
+            marks = {
+                key.decode().removeprefix(prefix + "key:"): client.get(key).decode()
+                for key in client.keys(_escaped(prefix) + "key:*")
+            }
+            assert marks == {record.key: record.id for record in live if record.key}
+            for root in {record.root_id for record in mine if record.parent_id}:
+                family = {member.decode() for member in client.smembers(f"{prefix}family:{root}")}
+                assert family == {
+                    record.id for record in live if record.parent_id and record.root_id == root
+                }
+            queue = self.rig.model.queues.get(prefix)
+            dead = {
+                key.decode(): at
+                for key, at in client.zrange(prefix + "dead", 0, -1, withscores=True)
+            }
+            assert dead == (queue.dead if queue else {})
+
+    def _drain(self) -> None:
+        """Let everything end; then nothing but permanent keys may be left."""
+        wants = [(name, 50) for name in FUNCTIONS]
+        self._then(lambda side: side.stage(FUNCTIONS), after=DAY)
+        self._then(
+            lambda side: side.rescue("last", FUNCTIONS, LEASE, self.rig.server.now), after=LEASE
+        )
+        claimed = self._then(lambda side: side.claim("last", wants))
+        over = [
+            Outcome(held=Held(job.function, job.id, job.delivery), ending=Ending.COMPLETE)
+            for job in claimed.jobs
+        ]
+        self._then(lambda side: side.settle("last", over))
+        assert all(r is None or r.status.is_terminal() for r in self.records.values())
+        self.rig.server.advance(8 * DAY)
+        left = {key.decode() for key in self.rig.client.keys("*")}
+        permanent = {KEYS.functions}
+        for name in FUNCTIONS:
+            prefix = KEYS.function(name)
+            permanent |= {prefix + suffix for suffix in ("lanes", "share", "definition", "dead")}
+            permanent |= set(self.rig.lanes(name))
+        assert left <= permanent, "keys leaked"
+
+    def _then(self, verb: Verb, after: int = 0) -> Any:
+        self.rig.server.advance(after)
+        answer = self.rig.both(verb)
+        self.nothing_differs_and_nothing_is_lost()
+        return answer
+
+    def _start(self, place: int) -> None:
+        self.starts += 1
+        self.workers[place] = f"w{self.starts}"
+        self.rig.listen(KEYS.worker_channel(self.workers[place]))
+
+    def _root(self, job_id: str) -> str:
+        return self.news[job_id].root_id or job_id
+
+    def _held(self, worker: str, jobs: list[Any]) -> Any:
+        return multiple(*((worker, Held(job.function, job.id, job.delivery)) for job in jobs))
+
+
+def _escaped(pattern: str) -> str:
+    return "".join(f"\\{char}" if char in "[]*?^\\" else char for char in pattern)
+
+
+@pytest.mark.hard_limit(300)
+def test_the_queue_does_what_its_model_does() -> None:
+    if find_binary("redis") is None:
+        pytest.skip("no redis server program on this machine")
+    if clock_shim() is None:
+        pytest.skip("no C compiler on this machine, or not Linux: the server's clock stays real")
+    with ClockedServer("redis") as server, Rig.on(server) as rig:
+        run_state_machine_as_test(
+            lambda: QueueMachine(rig),
+            settings=settings(
+                max_examples=int(__import__("os").environ.get("EX","150")), stateful_step_count=40, deadline=None, print_blob=True, report_multiple_bugs=False, phases=__import__('hypothesis').settings.default.phases[:3] if not __import__('os').environ.get('SHR') else __import__('hypothesis').settings.default.phases
+            ),
+        )

@@ -1,0 +1,1 @@
+"""What several tests share: real servers, a faulty network, a cancel injector."""
