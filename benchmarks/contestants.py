@@ -1,0 +1,101 @@
+"""Who runs, and how one sample of each is taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.server import redis_server
+from benchmarks.venvs import PEERS, python_of
+
+ROOT = Path(__file__).parent.parent
+
+SAMPLE_LIMIT = 300.0
+"""Seconds a sample may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One line of the table.
+
+    Args:
+        name: Folder of a peer, or "limit" or "upnext".
+        backend: asyncio, trio, or threads.
+    """
+
+    name: str
+    backend: str
+
+    @property
+    def label(self) -> str:
+        """Name and backend."""
+        return f"{self.name} ({self.backend})"
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is somebody else's library."""
+        return self.name not in ("limit", "upnext")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The samples that are taken of it."""
+        if self.name == "limit":
+            return ("throughput",)
+        return ("throughput", "latency") if self.is_peer else ("throughput", "latency", "memory")
+
+    def take(self, kind: str, knobs: Mapping[str, str]) -> dict[str, object]:
+        """Take one sample: fresh processes, fresh server.
+
+        Raises:
+            RuntimeError: The sample failed; its last words are the message.
+        """
+        with redis_server() as url:
+            env = os.environ | knobs
+            env |= {"BENCH_REDIS_URL": url, "BENCH_BACKEND": self.backend, "PYTHONPATH": str(ROOT)}
+            process = subprocess.Popen(
+                self._command(kind),
+                cwd=PEERS / self.name if self.is_peer else ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            try:
+                out, err = process.communicate(timeout=SAMPLE_LIMIT)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(f"not finished after {SAMPLE_LIMIT:.0f} s") from None
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)  # it ends its worker first
+                    process.communicate()
+        if process.returncode:
+            raise RuntimeError(err.strip()[-800:] or f"exit code {process.returncode}")
+        return json.loads(out.splitlines()[-1])
+
+    def _command(self, kind: str) -> list[str]:
+        if self.is_peer:
+            return [str(python_of(self.name)), "bench.py", kind]
+        module = (
+            "limit" if self.name == "limit" else "latency" if kind == "latency" else "throughput"
+        )
+        return [sys.executable, "-m", f"benchmarks.{module}", kind]
+
+
+CONTESTANTS = [
+    Contestant("limit", "asyncio"),
+    Contestant("limit", "trio"),
+    Contestant("upnext", "asyncio"),
+    Contestant("upnext", "trio"),
+    Contestant("saq", "asyncio"),
+    Contestant("taskiq", "asyncio"),
+    Contestant("streaq", "asyncio"),
+    Contestant("streaq", "trio"),
+    Contestant("dramatiq", "threads"),
+    Contestant("celery", "threads"),
+]

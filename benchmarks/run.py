@@ -1,0 +1,97 @@
+"""Run everything in alternation and write a table: python -m benchmarks.run --help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import report, server
+from benchmarks.contestants import CONTESTANTS, Contestant
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=100_000, help="no-op jobs, limit and upnext")
+    parser.add_argument("--peer-jobs", type=int, default=10_000, help="no-op jobs, each peer")
+    parser.add_argument("--repeats", type=int, default=3, help="samples of each kind")
+    parser.add_argument("--concurrency", type=int, default=32, help="jobs that run at once")
+    parser.add_argument("--rate", type=float, default=200.0, help="arrivals a second (latency)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of arrivals (latency)")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of samples")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="e.g. limit upnext streaq")
+    parser.add_argument("--kinds", nargs="+", default=["throughput", "latency", "memory"])
+    parser.add_argument("--quick", action="store_true", help="one short sample of each")
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.jobs, options.peer_jobs = 20_000, 2_000
+        options.repeats, options.seconds = 1, 2.0
+        options.kinds = [kind for kind in options.kinds if kind != "memory"]
+    names = {contestant.name for contestant in CONTESTANTS}
+    if unknown := set(options.only or ()) - names:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
+    return options
+
+
+def _knobs(options: argparse.Namespace, contestant: Contestant) -> dict[str, str]:
+    jobs = options.peer_jobs if contestant.is_peer else options.jobs
+    return {
+        "BENCH_JOBS": str(jobs),
+        "BENCH_CONCURRENCY": str(options.concurrency),
+        "BENCH_RATE": str(options.rate),
+        "BENCH_SECONDS": str(options.seconds),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Take every sample, round after round in a shuffled order, and write the table."""
+    options = _arguments(argv)
+    console = Console(stderr=True)
+    chosen = [c for c in CONTESTANTS if not options.only or c.name in options.only]
+    lines = {contestant: report.Line(contestant) for contestant in chosen}
+    shuffler = random.Random(options.seed)
+
+    def take(contestant: Contestant, kind: str, knobs: dict[str, str]) -> None:
+        console.print(f"{datetime.now():%H:%M:%S} {contestant.label} {kind}", highlight=False)
+        try:
+            sample = contestant.take(kind, knobs)
+        except (RuntimeError, OSError, ValueError, IndexError) as error:
+            lines[contestant].failures.append(f"{kind}: {error}")
+            console.print(f"  failed: {error}", style="red", markup=False)
+        else:
+            lines[contestant].samples.setdefault(kind, []).append(sample)
+
+    for contestant in chosen:  # environments made, bytecode compiled, pages cached
+        take(contestant, "throughput", _knobs(options, contestant) | {"BENCH_JOBS": "500"})
+        lines[contestant].samples.clear()
+    for number in range(options.repeats):
+        plan = [(c, kind) for c in chosen for kind in c.kinds if kind in options.kinds]
+        shuffler.shuffle(plan)
+        for contestant, kind in plan:
+            if kind == "memory" and number:
+                continue
+            take(contestant, kind, _knobs(options, contestant))
+
+    about = {
+        "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "server": server.version(),
+        "samples": f"{options.repeats} each, {options.jobs:,} jobs (peers {options.peer_jobs:,}), "
+        f"concurrency {options.concurrency}, {options.rate:.0f} arrivals/s "
+        f"for {options.seconds:.0f} s",
+        "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+    }
+    report.show(list(lines.values()))
+    print(f"written: {report.write(RESULTS, list(lines.values()), about)}")
+
+
+if __name__ == "__main__":
+    main()

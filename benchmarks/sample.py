@@ -1,0 +1,81 @@
+"""One sample of one subject in a process of its own; prints one line of JSON.
+
+A subject is one of the peers, the bare loop, or UpNext. What a sample is to do comes in
+environment variables, because the subject's worker process needs most of them as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+
+from benchmarks.arrivals import OpenCaller, measure
+from benchmarks.observe import Observer, drain, running
+
+REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
+BACKEND = os.environ.get("BENCH_BACKEND", "asyncio")
+LOOP = "trio" if BACKEND == "trio" else "asyncio"
+"""What the clients of a sample run on; a library of threads is called from asyncio."""
+CONCURRENCY = int(os.environ.get("BENCH_CONCURRENCY", "32"))
+JOBS = int(os.environ.get("BENCH_JOBS", "20000"))
+RATE = float(os.environ.get("BENCH_RATE", "200"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "10"))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured.
+
+    Args:
+        worker: Command of one worker process.
+        enqueue: Puts that many `noop` jobs on the queue; returns the seconds it took, without
+            imports and connecting.
+        finished: How many of that many jobs are finished, their results stored. One O(1) command.
+        caller: Opens a client for the latency sample; None where only throughput is measured.
+        results_db: Database that `finished` looks at.
+        env: Environment variables of the worker.
+    """
+
+    worker: Sequence[str]
+    enqueue: Callable[[int], float]
+    finished: Callable[[Observer, int], int]
+    caller: OpenCaller | None = None
+    results_db: int = 0
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def throughput(self) -> dict[str, object]:
+        """Enqueue, then start the worker and watch it drain the queue."""
+        seconds = self.enqueue(JOBS)
+        observer = Observer(REDIS_URL, self.results_db)
+        with running(self.worker, self.env) as worker:
+            drained = drain(worker, partial(self.finished, observer, JOBS), JOBS)
+        return {
+            "jobs": JOBS,
+            "enqueue_per_s": JOBS / seconds,
+            "drain_per_s": drained.rate,
+            "drain_seconds": drained.seconds,
+        }
+
+    def latency(self) -> dict[str, object]:
+        """Start the worker and send it jobs at a fixed rate."""
+        if self.caller is None:
+            raise RuntimeError("no latency sample for this subject")
+        with running(self.worker, self.env):
+            return anyio.run(measure, self.caller, RATE, SECONDS, backend=LOOP)
+
+
+def main(subject: Subject, **more: Callable[[], dict[str, object]]) -> None:
+    """Run the sample named on the command line: throughput, latency, or one of `more`."""
+    # Ending the sample ends its worker, too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    samples = {"throughput": subject.throughput, "latency": subject.latency, **more}
+    if len(sys.argv) != 2 or sys.argv[1] not in samples:
+        sys.exit(f"usage: {sys.argv[0]} {'|'.join(samples)}")
+    print(json.dumps(samples[sys.argv[1]]()))
