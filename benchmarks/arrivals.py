@@ -13,6 +13,9 @@ import anyio
 UP_LIMIT = 60.0
 """Seconds a worker may take until it has run its first job."""
 
+CALL_LIMIT = 10.0
+"""Seconds after which a call counts as unanswered, and as having taken that long."""
+
 READ_AT_ONCE = 20
 """Results read at the same time once all the starts are over."""
 
@@ -97,6 +100,7 @@ async def measure(open_caller: OpenCaller, rate: float, seconds: float) -> dict[
     pings: list[int] = []
     starts: list[int] = []
     results: list[int] = []
+    unanswered: list[bool] = []
     submissions: list[Submission] = []
 
     async with open_caller() as caller:
@@ -114,12 +118,17 @@ async def measure(open_caller: OpenCaller, rate: float, seconds: float) -> dict[
             starts.append(outcome.started - submission.at)
 
         async def call() -> None:
-            results.append(await caller.call())
+            took = int(CALL_LIMIT * 1e9)
+            with anyio.move_on_after(CALL_LIMIT) as scope:
+                took = await caller.call()
+            results.append(took)
+            unanswered.append(scope.cancelled_caught)
 
         with anyio.fail_after(UP_LIMIT):
             await call()  # the worker is up
         await arrive(rate, 1, call)  # and warm
         results.clear()
+        unanswered.clear()
 
         await arrive(rate, seconds, ping)
         lateness = await arrive(rate, seconds, submit)
@@ -134,5 +143,6 @@ async def measure(open_caller: OpenCaller, rate: float, seconds: float) -> dict[
         "ping_ms": percentiles(pings),
         "start_ms": percentiles(starts),
         "result_ms": percentiles(results),
+        "unanswered": sum(unanswered),
         "arrival_lateness_ms": percentiles(lateness),
     }

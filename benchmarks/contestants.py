@@ -55,6 +55,7 @@ class Contestant:
         Raises:
             RuntimeError: The sample failed; its last words are the message.
         """
+        load = os.getloadavg()[0]
         with redis_server() as url:
             env = os.environ | knobs
             env |= {"BENCH_REDIS_URL": url, "BENCH_BACKEND": self.backend, "PYTHONPATH": str(ROOT)}
@@ -76,14 +77,13 @@ class Contestant:
                     process.communicate()
         if process.returncode:
             raise RuntimeError(err.strip()[-800:] or f"exit code {process.returncode}")
-        return json.loads(out.splitlines()[-1])
+        return {"load_before": load, **json.loads(out.splitlines()[-1])}
 
     def _command(self, kind: str) -> list[str]:
         if self.is_peer:
             return [str(python_of(self.name)), "bench.py", kind]
-        module = (
-            "limit" if self.name == "limit" else "latency" if kind == "latency" else "throughput"
-        )
+        ours = {"throughput": "throughput", "latency": "latency", "memory": "throughput"}
+        module = "limit" if self.name == "limit" else ours[kind]
         return [sys.executable, "-m", f"benchmarks.{module}", kind]
 
 

@@ -30,7 +30,7 @@ class Client(Caller):
         return Outcome(await handle.value(), time.time_ns())
 
     async def ping(self) -> None:
-        await self._link.call("PING")
+        await self._link.execute("PING")
 
 
 @asynccontextmanager
@@ -38,9 +38,13 @@ async def client() -> AsyncIterator[Client]:
     """Open a link for PING; submits bring their own."""
     from benchmarks.noop import stamp
     from upnext.redis.link import Link
+    from upnext.redis.url import Address
 
-    async with Link(sample.REDIS_URL) as link:
+    link = Link(Address.parse(sample.REDIS_URL))
+    try:
         yield Client(stamp, link)
+    finally:
+        await link.aclose()
 
 
 if __name__ == "__main__":

@@ -23,26 +23,22 @@ import orjson
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from benchmarks import sample
-from benchmarks.observe import Observer
 
 STREAM, GROUP, CONSUMER, RESULT = "limit:jobs", "workers", "1", "limit:result:"
 BATCH = 200
 DEADLINE = 30.0
 RESULT_TTL = 3600
 
-SETTLE = (
-    """
+SETTLE = """
 local ids = {}
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   local id = ARGV[i]
-  redis.call('SET', KEYS[2] .. id, ARGV[i + 1], 'EX', %d)
+  redis.call('SET', KEYS[2] .. id, ARGV[i + 1], 'EX', ARGV[2])
   ids[#ids + 1] = id
 end
 redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
 return redis.call('XDEL', KEYS[1], unpack(ids))
 """
-    % RESULT_TTL
-)  # noqa: UP031
 
 Job = tuple[bytes, bytes]
 """Entry id and JSON arguments; on the way back, entry id and JSON result."""
@@ -124,7 +120,7 @@ async def flush(outbox: MemoryObjectReceiveStream[Job]) -> None:
                     words += outbox.receive_nowait()
                 except anyio.WouldBlock:
                     break
-            await connection.call(("EVALSHA", script, 2, STREAM, RESULT, GROUP, *words))
+            await connection.call(("EVALSHA", script, 2, STREAM, RESULT, GROUP, RESULT_TTL, *words))
 
 
 async def work() -> None:

@@ -145,6 +145,8 @@ def drain(
             last, changed = done, now
             begun = begun or (done, now)
         if begun and done >= jobs:
+            if begun[1] == now:
+                raise RuntimeError(f"{jobs} jobs were over within one look; take more")
             return Drain(jobs - begun[0], now - begun[1])
         if now - changed > STALL_LIMIT:
             worker.check(f"no progress for {STALL_LIMIT:.0f} s at {done} of {jobs} jobs")

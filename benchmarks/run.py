@@ -6,7 +6,9 @@ import argparse
 import os
 import platform
 import random
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,9 +53,33 @@ def _knobs(options: argparse.Namespace, contestant: Contestant) -> dict[str, str
     }
 
 
+def _about(options: argparse.Namespace, lines: Iterable[report.Line]) -> dict[str, str]:
+    about = {
+        "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "server": server.version(),
+        "samples": f"{options.repeats} each, {options.jobs:,} jobs (peers {options.peer_jobs:,}), "
+        f"concurrency {options.concurrency}, {options.rate:.0f} arrivals/s "
+        f"for {options.seconds:.0f} s",
+    }
+    loads = [
+        float(sample["load_before"])
+        for line in lines
+        for samples in line.samples.values()
+        for sample in samples
+    ]
+    if loads:
+        # The run itself keeps two to three processes busy; more than that is somebody else's.
+        about["load average before samples"] = f"{min(loads):.1f} to {max(loads):.1f}"
+    return about
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Take every sample, round after round in a shuffled order, and write the table."""
     options = _arguments(argv)
+    # Being ended ends the sample under way, and that its worker.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     console = Console(stderr=True)
     chosen = [c for c in CONTESTANTS if not options.only or c.name in options.only]
     lines = {contestant: report.Line(contestant) for contestant in chosen}
@@ -70,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             lines[contestant].samples.setdefault(kind, []).append(sample)
 
     for contestant in chosen:  # environments made, bytecode compiled, pages cached
-        take(contestant, "throughput", _knobs(options, contestant) | {"BENCH_JOBS": "500"})
+        take(contestant, "throughput", _knobs(options, contestant) | {"BENCH_JOBS": "2000"})
         lines[contestant].samples.clear()
     for number in range(options.repeats):
         plan = [(c, kind) for c in chosen for kind in c.kinds if kind in options.kinds]
@@ -79,18 +105,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             if kind == "memory" and number:
                 continue
             take(contestant, kind, _knobs(options, contestant))
+            # A run that is broken off leaves what it has.
+            report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
 
-    about = {
-        "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "server": server.version(),
-        "samples": f"{options.repeats} each, {options.jobs:,} jobs (peers {options.peer_jobs:,}), "
-        f"concurrency {options.concurrency}, {options.rate:.0f} arrivals/s "
-        f"for {options.seconds:.0f} s",
-        "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-    }
+    page = report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
     report.show(list(lines.values()))
-    print(f"written: {report.write(RESULTS, list(lines.values()), about)}")
+    print(f"written: {page}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,12 @@ BESIDE = {
 FRONT = ("__init__", "__main__")
 GUESTS = ("cli",)
 
-TASK_GROUPS = ("worker/supervisor.py", "client/parallel.py")
+TASK_GROUPS = (
+    "client/parallel.py",
+    "run.py",  # the workers of one process, and the signals that end them
+    "worker/settlement/renewal.py",  # a thread, with the two tasks that are its way to the loop
+    "worker/supervisor.py",
+)
 LONGEST = 400
 MEASURED = ("upnext", "server", "tests", "benchmarks", "examples")
 SHIELDING = {"move_on_after", "fail_after"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from math import inf
 from typing import Literal
 
 import anyio
@@ -38,6 +40,9 @@ logger = logging.getLogger("upnext.run")
 
 REVIVE_INTERVAL = 1.0
 """Seconds between two looks at whether the embedded server is connected; a look costs nothing."""
+ONE_SIGNAL = 0.5
+"""Seconds within which signals count as one: many tools send theirs to the process and to its
+group."""
 JOIN_LIMIT = 1.0
 """Seconds that abandoned job threads get at the very end."""
 
@@ -58,8 +63,8 @@ def run(
 
     Args:
         *components: The workers.
-        redis_url: The broker of workers that name none; by default UPNEXT_REDIS_URL, else an
-            embedded Valkey in `.upnext/`.
+        redis_url: The broker of all of them; by default what each worker names itself, else
+            UPNEXT_REDIS_URL, else an embedded Valkey in `.upnext/`.
         backend: The event loop.
         use_uvloop: Run asyncio on uvloop.
         only: Names of the workers to run; the others are declared only.
@@ -75,8 +80,15 @@ def run(
     for component in components:
         if not isinstance(component, Worker):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"upnext.run() runs workers, not {component!r}")
+    if "__mp_main__" in sys.modules:
+        raise ConfigurationError(
+            "upnext.run() was reached while a worker process imported the program:"
+            ' put the call under `if __name__ == "__main__":`'
+        )
     merge(worker.registry for worker in components)
     workers = only_named(components, only)
+    for component in components:
+        component.redis_url = redis_url or component.redis_url
     if not workers:
         raise ConfigurationError("there is no worker to run")
     settings = Settings.load()
@@ -183,9 +195,13 @@ class _Service:
     async def _heed_signals(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
+            first = inf
             async for number in signals:
-                name = signal.Signals(number).name
                 again = any(shutdown.draining for shutdown in self._shutdowns)
+                if again and anyio.current_time() - first < ONE_SIGNAL:
+                    continue
+                first = min(first, anyio.current_time())
+                name = signal.Signals(number).name
                 logger.info("%s: %s", name, "stopping now" if again else "draining")
                 for shutdown in self._shutdowns:
                     shutdown.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -131,8 +132,8 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError("must be a number") from None
-    if not value > 0:
-        raise ValueError("must be more than 0")
+    if not 0 < value < math.inf:
+        raise ValueError("must be more than 0, and finite")
     return value
 
 

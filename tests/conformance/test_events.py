@@ -185,7 +185,8 @@ async def test_only_declared_keys_are_left_of_a_busy_life(server: ServerSubject)
 async def test_late_events_do_not_live_for_ever(server: ServerSubject) -> None:
     store, week = server.store, 8 * 24 * 3_600_000
     events = KEYS.function("work") + "events"
-    waiting, late, again = new(delay=2 * week), new(budget=week), new()
+    waiting, late = new(delay=2 * week), new(budget=week)
+    lost, again = new(), new()
     await submit(store, waiting, late)
     server.advance(week)
     assert server.client.exists(events) == 0
@@ -201,6 +202,12 @@ async def test_late_events_do_not_live_for_ever(server: ServerSubject) -> None:
     server.advance(week)
     await store.cancel(waiting.id, "no")
     assert server.client.pttl(events) > 0, "the event of a cancelled job"
+    await submit(store, lost)
+    await claim_one(store, "dead")
+    await store.cancel(lost.id, "no")
+    server.advance(week)
+    await rescue(store, 1_000)
+    assert server.client.pttl(events) > 0, "the event of a job that was cancelled and lost"
     await submit(store, again)
     server.advance(week)
     await claim_one(store, "w1")

@@ -143,10 +143,10 @@ async def test_a_batch_over_several_functions_is_answered_in_order(store: Store)
 
 
 async def test_a_great_batch_is_settled(store: Store, subject: Subject) -> None:
-    await submit(store, *(new() for _ in range(9_000)))
-    jobs = await claim(store, "w1", 9_000)
+    await submit(store, *(new() for _ in range(2_500)))
+    jobs = await claim(store, "w1", 2_500)
     answers = await store.settle("w1", [outcome(job) for job in jobs])
-    assert answers == [Settled.APPLIED] * 9_000
+    assert answers == [Settled.APPLIED] * 2_500
     assert subject.in_lanes() == 0
 
 
@@ -220,7 +220,7 @@ async def test_an_error_is_kept_until_the_job_completes(store: Store) -> None:
 async def test_a_retry_past_the_deadline_fails_at_once(
     store: Store, subject: Subject, delay: int
 ) -> None:
-    await submit(store, new(budget=9_000, key="k"))
+    await submit(store, new(budget=2_500, key="k"))
     job = await claim_one(store)
     subject.advance(4_000)
     await store.settle("w1", [outcome(job, Ending.RETRY, delay=delay, error=b'"E"')])

@@ -191,6 +191,8 @@ async def test_a_full_server_still_drains(server: ServerSubject, client: redis.R
         client.config_set("maxmemory-policy", "noeviction")
         with pytest.raises(redis.exceptions.OutOfMemoryError):
             await server.store.enqueue([new()])
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            await server.store.declare({"work": b"{}"})
         done, retried = await claim(server.store, "w1", 2)
         assert await server.store.renew("w1", []) == []
         answers = await server.store.settle("w1", [outcome(done), outcome(retried, Ending.RETRY)])

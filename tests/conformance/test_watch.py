@@ -122,6 +122,14 @@ async def test_watching_gives_what_a_lookup_gives(store: Store) -> None:
     assert await store.watch(job.id, "ch") == await store.lookup(job.id)
 
 
+async def test_watching_without_a_channel_only_reads(store: Store) -> None:
+    job = new()
+    await submit(store, job)
+    assert await store.watch(job.id, "") == await store.lookup(job.id)
+    await store.settle("w1", [outcome(await claim_one(store))])
+    assert await store.watch(job.id, "") == await store.lookup(job.id)
+
+
 async def test_watching_nothing_leaves_nothing_behind(store: Store) -> None:
     missing = "work-" + "0" * 32
     assert await store.watch(missing, "ch") is None

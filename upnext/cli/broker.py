@@ -116,11 +116,7 @@ def open_broker(redis_url: str | None) -> Generator[Broker]:
     Raises:
         CommandError: The URL or the workspace is malformed.
     """
-    settings = Settings.load()
-    try:
-        keys = Keys(settings.workspace_id)
-    except ValueError as error:
-        raise CommandError(f"{error}.") from None
+    settings, keys = read_settings()
     bounds = Bounds(
         record_ttl=settings.queue.job_ttl_seconds * 1000, events_kept=settings.events_kept
     )
@@ -131,6 +127,20 @@ def open_broker(redis_url: str | None) -> Generator[Broker]:
         stack.callback(client.close)
         caller = BlockingCaller(client, library(), patience=PATIENCE)
         yield Broker(address, keys, bounds, cast("_Client", client), caller)
+
+
+def read_settings() -> tuple[Settings, Keys]:
+    """Read the environment, and the workspace it names.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
+        CommandError: The workspace cannot have this name.
+    """
+    settings = Settings.load()
+    try:
+        return settings, Keys(settings.workspace_id)
+    except ValueError as error:
+        raise CommandError(f"{error}.") from None
 
 
 def parse_address(url: str) -> Address:

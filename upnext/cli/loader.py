@@ -61,7 +61,7 @@ def load_module(target: str) -> ModuleType:
         CommandError: It cannot be found, or its own code raised.
     """
     path = Path(target).expanduser()
-    is_path = path.suffix == ".py" or os.sep in target or path.is_file() or _is_plain_folder(path)
+    is_path = path.suffix == ".py" or os.sep in target or path.is_file() or _is_plain_folder(target)
     try:
         if is_path:
             _check_file(path, target)
@@ -135,9 +135,9 @@ def own_frames(error: BaseException) -> str:
     return "".join(report.format())
 
 
-def _is_plain_folder(path: Path) -> bool:
+def _is_plain_folder(target: str) -> bool:
     # Python would import it as a namespace package, in which there is nothing.
-    return path.name != "" and path.is_dir() and not (path / "__init__.py").exists()
+    return os.path.isdir(target) and not os.path.exists(os.path.join(target, "__init__.py"))
 
 
 def _check_file(path: Path, target: str) -> None:

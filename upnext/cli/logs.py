@@ -58,8 +58,9 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": _message(record),
-            **facts(record),
         }
+        for name, value in facts(record).items():
+            entry.setdefault(name, value)
         if record.exc_info and (error := record.exc_info[1]) is not None:
             entry.setdefault("error_type", type(error).__qualname__)
             entry.setdefault("error", _text(error))

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -135,7 +135,7 @@ def job(record: JobRecord) -> RenderableType:
         "attempt": str(record.attempt) if record.attempt else None,
         "priority": str(record.priority) if record.priority else None,
         "submitted": moment(record.created_at),
-        "due": moment(record.due_at),
+        "due": moment(record.due_at) if record.due_at != record.created_at else None,
         "deadline": moment(record.deadline),
         "started": moment(record.started_at),
         "finished": moment(record.finished_at),
@@ -243,7 +243,7 @@ def _error(payload: bytes) -> list[RenderableType]:
     failure = read_json(payload)
     if not isinstance(failure, dict):
         return _block("error", payload)
-    told: dict[str, Any] = {str(name): value for name, value in failure.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    told = cast("dict[str, Any]", failure)
     headline = f"{told.get('type', 'error')}: {told.get('message', '')}"
     parts: list[RenderableType] = [
         Text("\nerror", style="dim"),

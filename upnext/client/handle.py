@@ -227,6 +227,11 @@ class TaskHandle(Generic[P, T]):
         finally:
             current_context.reset(token)
 
+    @property
+    def key(self) -> str:
+        """The idempotency key that `options` set, or ''."""
+        return self._options.key
+
     def job(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, waiter: str = "") -> NewJob:
         """The job that a submit with these arguments would make; nothing is sent."""
         arguments = self.definition.arguments.encode(args, kwargs)

@@ -107,6 +107,7 @@ async def map_tasks(
             except Exception as error:
                 errors.append(error)
                 group.cancel_scope.cancel("another one failed")
+                return
 
     async with anyio.create_task_group() as group:
         for _ in range(concurrency):
@@ -172,11 +173,14 @@ async def submit_many(task: TaskHandle[..., T], inputs: Iterable[Arguments]) -> 
     Raises:
         TypeError: the function cannot be called with an input; a note says which.
         CodecError: an argument cannot be written as JSON; a note says which.
+        ValueError: the task has an idempotency key.
         JobRefusedError: the queue did not accept one; a note says how many it did accept.
         redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
 
     After an error, and when cancelled, inputs before it may have been submitted.
     """
+    if task.key:
+        raise ValueError("many jobs cannot share an idempotency key: leave out options(key=…)")
     sending = _Sending(await connect(task.url))
     encoded = _jobs(task, inputs)
     try:

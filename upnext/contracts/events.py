@@ -4,7 +4,8 @@ The script that makes a transition appends its event, so state and history canno
 event's time is that of its stream id: milliseconds of the store's clock. Fields that do not
 apply are absent.
 
-    scheduled         accepted, runs later      name arguments due priority deadline key parent root source
+    scheduled         accepted, runs later      name arguments due priority deadline key parent
+                                                root source
     queued            accepted, or staged       the same when accepted; attempt when staged
     running           claimed                   attempt delivery worker
     retry             failed, tried again       attempt delivery worker started due error

@@ -9,7 +9,7 @@ from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
-from upnext.redis.library import Caller
+from upnext.redis.library import Caller, raise_first
 from upnext.redis.link import Link, Subscription
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
@@ -144,7 +144,7 @@ class Store:
         for name, definition in definitions.items():
             commands.append(("HSET", self.keys.functions, self.keys.function(name), name))
             commands.append(("SET", self.keys.definition(name), definition))
-        await self._link.execute_many(commands, idempotent=True)
+        raise_first(await self._link.execute_many(commands, idempotent=True))
 
     async def functions(self) -> list[str]:
         """The names of all functions that a worker ever declared in this workspace."""

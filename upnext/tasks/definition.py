@@ -35,6 +35,13 @@ def _stripped(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def _name(value: Any) -> str:
+    stripped = _stripped(value)
+    if not isinstance(stripped, str) or not stripped:
+        raise ValueError(f"a task's name must be a text that is not empty, not {value!r}")
+    return stripped
+
+
 def _not_empty(instance: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{attribute.name} must be a text that is not empty, not {value!r}")
@@ -101,7 +108,7 @@ class TaskDefinition:
     """
 
     function: Callable[..., Any] = field(validator=_function)
-    name: str = field(converter=_stripped, validator=_not_empty)
+    name: str = field(converter=_name)
     """The function key: what the queue calls it. Unique in a workspace."""
 
     retries: int = 0

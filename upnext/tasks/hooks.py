@@ -33,7 +33,8 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
     if is_async(hook):
         result = hook(*given)
     else:
-        result = await anyio.to_thread.run_sync(functools.partial(hook, *given), limiter=limiter)
+        # In a tuple, for Trio takes a coroutine that comes out of a thread for a mistake.
+        (result,) = await anyio.to_thread.run_sync(lambda: (hook(*given),), limiter=limiter)
     if inspect.isawaitable(result):  # an async hook, or a lambda around one
         await result
 

@@ -211,6 +211,8 @@ async def _watch_unwinding(
         return
     names = parts.running.names()
     logger.error("these jobs do not end although they were cancelled: %s", ", ".join(names))
+    for outcome in parts.running.outcomes():
+        parts.outbox.put(outcome)  # first: the store takes one answer for a delivery
     _release(parts, [*stuck, *parts.inbox.empty()])
     parts.outbox.close()
     with anyio.move_on_after(WRITE_LIMIT):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from upnext.client.declarations import TaskDeclarations
 from upnext.errors import ConfigurationError
-from upnext.tasks.decorators import TaskDeclarations
 from upnext.worker.queue_config import SyncExecutor, WorkerQueueConfig
 
 __all__ = ["Worker"]

@@ -62,7 +62,7 @@ async def client() -> AsyncIterator[Client]:
     await queue.connect()
     try:
         # A starting worker sweeps; a job it takes in that moment ends as aborted.
-        while not (await queue.info())["workers"]:
+        while not (await queue.info())["workers"]:  # noqa: ASYNC110
             await anyio.sleep(0.1)
         yield Client()
     finally:

@@ -1,7 +1,8 @@
 """The tasks of the streaQ worker, on either backend.
 
 Settings: https://streaq.readthedocs.io/en/latest/worker.html (concurrency, which is
-also how many are prefetched; anyio_backend, anyio_kwargs), https://streaq.readthedocs.io/en/latest/task.html (silent).
+also how many are prefetched; anyio_backend, anyio_kwargs),
+https://streaq.readthedocs.io/en/latest/task.html (silent).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ OPTIONS = {"use_uvloop": True} if sample.BACKEND == "asyncio" else {}
 
 worker = Worker(
     redis_url=sample.REDIS_URL,
+    # Each waiter for a result holds a connection of its own; with the default limit they starve.
+    redis_kwargs={"max_connections": 1000},
     concurrency=sample.CONCURRENCY,
     anyio_backend=sample.BACKEND,
     anyio_kwargs=OPTIONS,

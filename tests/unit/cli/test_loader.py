@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from upnext.cli.explain import FAILURE, USAGE, CommandError
-from upnext.cli.loader import choose, collect, find_task, load_module, own_frames
+from upnext.cli.loader import choose, collect, find_task, load_module, load_workers, own_frames
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,7 @@ def test_a_path_or_a_module(tmp_path: Path) -> None:
         ("missing.py", "There is no file missing.py (looked in "),
         ("no/such.py", "There is no file no/such.py (looked in "),
         ("folder", "folder is a directory: name a file in it, or a module"),
+        (".", ". is a directory: name a file in it, or a module"),
         ("./folder", "./folder is a directory: name a file in it, or a module"),
         ("readme.txt", "readme.txt is not a Python file: its name does not end in .py."),
         ("missing_module", "There is no file or module missing_module (looked in "),
@@ -123,6 +124,20 @@ def test_own_frames_of_chained_and_grouped_errors() -> None:
     text = own_frames(caught.value)
     assert "in user_code" in text
     assert "upnext/cli" not in text
+
+
+def test_the_workers_of_files(tmp_path: Path) -> None:
+    (tmp_path / "tasks_k.py").write_text(
+        "import upnext\nworker = upnext.Worker('k')\n_hidden = upnext.Worker('hidden')\n"
+    )
+    (tmp_path / "main_k.py").write_text("from tasks_k import worker\n")
+    (tmp_path / "empty_k.py").write_text("worker = 'none'\n")
+
+    (worker,) = load_workers(["main_k.py", "tasks_k.py", "empty_k"])
+
+    assert worker.name == "k"
+    with pytest.raises(CommandError, match=r"No Worker found in empty_k\.py, json: "):
+        load_workers(["empty_k.py", "json"])
 
 
 class Thing:

@@ -60,6 +60,13 @@ def test_json_has_time_level_logger_message_and_facts() -> None:
     }
 
 
+def test_a_fact_never_replaces_what_every_record_has() -> None:
+    entry = json.loads(JsonFormatter().format(record(level="fatal", time="never", logger="x")))
+
+    assert (entry["level"], entry["logger"]) == ("WARNING", "upnext.worker")
+    assert entry["time"] == "2026-09-21T14:13:20.250Z"
+
+
 def test_json_has_the_error_with_its_traceback() -> None:
     line = JsonFormatter().format(with_error("failed", ValueError("no\nluck")))
 

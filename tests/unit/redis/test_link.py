@@ -55,7 +55,9 @@ async def test_callers_at_the_same_moment_share_one_write(server: ScriptedServer
     assert link.statistics().writes == 1
 
 
-async def test_callers_woken_together_share_the_next_write_too(server: ScriptedServer) -> None:
+async def test_callers_woken_together_share_the_next_write_too(
+    server: ScriptedServer, anyio_backend_name: str
+) -> None:
     link = server.link()
 
     async def caller() -> None:
@@ -67,7 +69,8 @@ async def test_callers_woken_together_share_the_next_write_too(server: ScriptedS
             group.start_soon(caller)
     statistics = link.statistics()
     assert statistics.commands == 200
-    assert statistics.writes <= 40
+    # Asyncio wakes in order, so each of the ten rounds is one write; Trio wakes at random.
+    assert statistics.writes <= (12 if anyio_backend_name == "asyncio" else 40)
 
 
 async def test_the_reply_of_a_cancelled_caller_goes_to_nobody(server: ScriptedServer) -> None:

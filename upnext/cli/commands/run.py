@@ -95,12 +95,11 @@ def run(
 
 
 def _brokers(workers: Sequence[Worker], redis_url: str | None) -> list[str]:
-    from upnext.cli.broker import parse_address
-    from upnext.settings import Settings
+    from upnext.cli.broker import parse_address, read_settings
 
-    default = Settings.load().redis_url
+    settings, _ = read_settings()
     # As upnext.run has it: what a worker's code says comes first.
-    urls = dict.fromkeys(worker.redis_url or redis_url or default for worker in workers)
+    urls = dict.fromkeys(worker.redis_url or redis_url or settings.redis_url for worker in workers)
     return [
         parse_address(url).describe()
         if url

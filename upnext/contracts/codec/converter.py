@@ -10,7 +10,8 @@ from decimal import Decimal
 from enum import Enum
 from functools import cache
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any, TypeVar, cast, get_args
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_type_hints, is_typeddict
 from uuid import UUID
 
 import orjson
@@ -30,6 +31,7 @@ def converter() -> Converter:
     for kind, name in ((bool, "a bool"), (int, "an integer"), (str, "a string")):
         made.register_structure_hook(kind, _exactly(kind, name))
     made.register_structure_hook(float, _read_float)
+    made.register_structure_hook(NoneType, _read_none)
 
     _as_text(made, datetime, datetime.isoformat, datetime.fromisoformat)
     _as_text(made, date, _write_date, date.fromisoformat)
@@ -46,8 +48,10 @@ def converter() -> Converter:
 
     made.register_unstructure_hook_factory(_is_enum, _enum_writer)
     made.register_structure_hook_factory(_is_enum, _enum_reader)
-    made.register_unstructure_hook_factory(cols.is_mapping, _mapping_writer)
-    made.register_structure_hook_factory(cols.is_mapping, _mapping_reader)
+    made.register_unstructure_hook_factory(_is_mapping, _mapping_writer)
+    made.register_structure_hook_factory(_is_mapping, _mapping_reader)
+    made.register_unstructure_hook_factory(cols.is_namedtuple, _named_tuple_writer)
+    made.register_structure_hook_factory(cols.is_namedtuple, _named_tuple_reader)
     made.register_unstructure_hook_factory(is_union, _union_writer)
     made.register_structure_hook_factory(is_union, _union_reader)
     made.register_unstructure_hook_factory(_is_pydantic, _pydantic_writer)
@@ -56,7 +60,9 @@ def converter() -> Converter:
 
 
 def _exactly(kind: type[V], name: str) -> Callable[[Any, Any], V]:
-    def read(value: Any, _: Any) -> V:
+    def read(value: Any, hint: Any) -> V:
+        if _is_enum(hint):  # cattrs takes its base class for it
+            return cast("V", _enum_reader(hint)(value, hint))
         if isinstance(value, kind) and (kind is not int or not isinstance(value, bool)):
             return value
         raise _wrong(value, name)
@@ -72,6 +78,11 @@ def _read_float(value: Any, _: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     raise _wrong(value, "a number")
+
+
+def _read_none(value: Any, _: Any) -> None:
+    if value is not None:
+        raise _wrong(value, "null")
 
 
 def _as_text(
@@ -156,11 +167,16 @@ def _union_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
     return Union.of(hint, made).read
 
 
+def _is_mapping(hint: Any) -> bool:
+    return cols.is_mapping(hint) and not is_typeddict(hint)
+
+
 def _mapping_writer(hint: Any, made: Converter) -> Callable[[Any], Any]:
     args = get_args(hint)
     key: Callable[[Any], Any] = _same
     if args and args[0] not in (str, Any):
-        key = made.get_unstructure_hook(args[0])
+        is_enum = _is_enum(args[0])
+        key = _enum_writer(args[0]) if is_enum else made.get_unstructure_hook(args[0])
         if json_kinds(args[0]) != TEXT:
             key = _text_key(key)
     return made.gen_unstructure_mapping(hint, dict, key_handler=cast("Any", key))
@@ -187,6 +203,28 @@ def _key(text: str) -> Any:
     """A key that is not a string was written as JSON within a string."""
     key = orjson.loads(text)
     return tuple(cast("list[Any]", key)) if isinstance(key, list) else key
+
+
+def _named_tuple_writer(kind: Any, made: Converter) -> Callable[[Any], Any]:
+    hints = _hints_of_named_tuple(kind)
+
+    def write(value: Any) -> list[Any]:
+        return [
+            made.unstructure(item, unstructure_as=hint)
+            for item, hint in zip(value, hints, strict=True)
+        ]
+
+    return write
+
+
+def _named_tuple_reader(kind: Any, made: Converter) -> Callable[[Any, Any], Any]:
+    hints = tuple[*_hints_of_named_tuple(kind)]
+    return lambda value, _: kind(*made.structure(value, hints))
+
+
+def _hints_of_named_tuple(kind: Any) -> list[Any]:
+    known = get_type_hints(kind, include_extras=True)
+    return [known.get(name, Any) for name in kind._fields]
 
 
 def _is_pydantic(hint: Any) -> bool:

@@ -42,7 +42,8 @@ class Field:
             return self._structure(value, self.hint)
         except Exception as error:
             step, leaf = _deepest(error)
-            raise CodecError(path + step, str(leaf) or type(leaf).__name__) from error
+            words = "missing" if isinstance(leaf, KeyError) else str(leaf) or type(leaf).__name__
+            raise CodecError(path + step, words) from error
 
 
 def field_of(hint: Any) -> Field | None:

@@ -6,7 +6,7 @@
 
 local GROUP = 'workers'
 local EVENTS_LIVE = 7 * 24 * 3600 * 1000
-local HUNGRY_LIVE = 60 * 1000
+local HUNGRY_LIVE = 15 * 60 * 1000
 local MARK_LIVE = 24 * 3600 * 1000
 
 local function register(verb, callback, ...)

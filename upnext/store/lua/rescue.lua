@@ -1,7 +1,7 @@
 -- rescue: requeue jobs of one function whose lease ran out.
 -- keys: P
--- args: rescuer's worker id, lease in ms, most rescues of one job, about how many to take
---       per lane, events kept, ms a finished record lives, this server's time as the rescuer reckons
+-- args: rescuer's worker id, lease in ms, most rescues of one job, about how many to take per
+--       lane, events kept, ms a finished record lives, this server's time as the rescuer reckons
 --       it, ms by which it may be off
 -- result: {{requeued id...}, {buried id...}, 1 when it held back}
 --
@@ -53,7 +53,7 @@ register('rescue', function(keys, args)
   local P, now = keys[1], clock()
   local rescuer, lease, most, count, keep, ttl = args[1], args[2], tonumber(args[3]),
     tonumber(args[4]), args[5], args[6]
-  local out = {{}, {}, 0}
+  local out, any = {{}, {}, 0}, false
   if now - args[7] > tonumber(args[8]) then return {{}, {}, 1} end
   for _, lane in ipairs(redis.call('ZREVRANGE', P .. 'lanes', 0, -1)) do
     local stream = P .. 'lane:' .. lane
@@ -64,7 +64,7 @@ register('rescue', function(keys, args)
       for _, p in ipairs(pending) do
         from = '(' .. p[1]
         if p[2] ~= rescuer then
-          taken = taken + 1
+          taken, any = taken + 1, true
           -- One job whose record is damaged must not hold up those behind it.
           if not pcall(rescue_one, P, keep, ttl, now, most, lane, p[1], p[2], out) then
             local row = redis.call('XRANGE', stream, p[1], p[1])[1]
@@ -83,7 +83,7 @@ register('rescue', function(keys, args)
       end
     end
   end
-  if #out[1] + #out[2] > 0 then keep_events(P) end
+  if any then keep_events(P) end
   if #out[1] > 0 then wake(P) end
   return out
 end, 'allow-oom')

@@ -12,7 +12,7 @@ from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.lanes import Lanes
 from upnext.testing.memory_store.record import Record
 
-HUNGRY_LIVE = 60_000
+HUNGRY_LIVE = 15 * 60_000
 """Milliseconds after which workers that said they are free are forgotten."""
 MARK_LIVE = 24 * 3_600_000
 """Milliseconds for which a cancelled tree refuses new jobs."""

@@ -7,7 +7,7 @@ from upnext.testing.memory_store.queue import Queue
 
 
 def watch(queue: Queue, job_id: str, channel: str) -> JobRecord | None:
-    """Read a job; unless it is over, `channel` gets a notice when it is."""
+    """Read a job; unless it is over, `channel` (if any) gets a notice when it is."""
     job = queue.jobs.get(job_id)
     if job is None:
         return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from math import inf
 from time import perf_counter
 
 import anyio
 from attrs import define, field
 
+from upnext.contracts.codec import decode_failure
+from upnext.errors import CodecError
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
@@ -16,9 +19,10 @@ from upnext.tasks.context import Context, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution import verdict
-from upnext.worker.execution.failure import failure_of
+from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
+from upnext.worker.execution.failure import failure_of, message_of
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
-from upnext.worker.execution.running import Running
+from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
 from upnext.worker.store_clock import StoreClock
 
@@ -39,44 +43,61 @@ class Attempt:
         d = self.definition
         self._hooks = any((d.on_start, d.on_success, d.on_failure, d.on_retry, d.on_complete))
 
-    async def run(self, job: Job, slot: SlotHolder) -> Outcome | None:
-        """Run the job once.
+    async def run(self, job: Job, slot: SlotHolder, settle: Callable[[Outcome], None]) -> None:
+        """Run the job once, and say what is to become of it.
 
-        Returns:
-            What is to become of it; None when it is another worker's by now.
+        Args:
+            job: The job.
+            slot: Its slot, for when it waits for other jobs.
+            settle: Told how it ended; not called when the job is another worker's by now.
 
-        Cancelling it (a hard stop) cancels the function; the caller hands the job back.
+        Cancelling it (a hard stop) cancels the function and hands the job back. A function that
+        is over already is settled as it ended.
         """
         context = self._context(job, slot)
         token = current_context.set(context)
+        attempted = self.running.begin(job, anyio.CancelScope())
+        over, outcome = False, None
         try:
             if self._hooks:
                 await self._hook(self.definition.on_start, context)
-            outcome, error = await self._attempt(job, context)
+            outcome, error = await self._attempt(attempted, context)
+            over, attempted.outcome = True, outcome
             if outcome is not None:
                 self._report(job, outcome, error)
                 if self._hooks:
                     await self._after(context, outcome, error)
-            return outcome
         finally:
+            self.running.end(job)
             current_context.reset(token)
+            if not over:
+                outcome = verdict.handed_back(job)
+            if outcome is not None:
+                settle(outcome)
 
-    async def _attempt(self, job: Job, context: Context) -> tuple[Outcome | None, Exception | None]:
+    async def _attempt(
+        self, attempted: Attempted, context: Context
+    ) -> tuple[Outcome | None, BaseException | None]:
+        job, scope = attempted.job, attempted.scope
+        if attempted.reason is not None:  # cancelled while its first hook ran
+            reason, text = attempted.reason, attempted.message
+            return verdict.interrupted(job, self.definition, reason, text, 0), None
         limit, at_limit = self._limit(job)
         began = perf_counter()
         if at_limit is CancelReason.DEADLINE and limit <= anyio.current_time():
             return verdict.expired(job, 0, "the deadline passed before a slot was free"), None
-        error: Exception | None = None
+        error: BaseException | None = None
         result = b""
-        scope = anyio.CancelScope(deadline=limit)
-        attempted = self.running.begin(job, scope)
-        with scope:
-            try:
+        scope.deadline = limit
+        try:
+            # Errors are looked at outside the scope: on their way out of it, those that come
+            # together with its own cancellation lose that.
+            with scope:
                 result = await self.invoke(self.definition, job.arguments, context)
-            except Exception as raised:  # whatever the user's function raises
-                error = raised
-            finally:
-                self.running.end(job)
+        except BaseException as raised:
+            if not is_the_jobs(raised):
+                raise without_the_jobs(raised) from None
+            error = raised
         duration = round((perf_counter() - began) * 1000)
         if scope.cancelled_caught:
             # No recorded reason: nobody cancelled the scope, so its own deadline did.
@@ -84,6 +105,8 @@ class Attempt:
             text = attempted.message
             return verdict.interrupted(job, self.definition, reason, text, duration), None
         if error is not None:
+            if anyio.current_effective_deadline() == -inf:  # a hard stop made it fail
+                return verdict.handed_back(job), error
             return self._raised(job, error, duration), error
         return verdict.completed(job, result, duration), None
 
@@ -92,8 +115,8 @@ class Attempt:
         return Context(
             job_id=job.id,
             job_key=job.key,
-            parent_id=job.parent_id,
-            root_id=job.root_id,
+            parent_id=job.parent_id or None,
+            root_id=job.root_id or job.id,
             attempt=job.attempt,
             max_attempts=definition.max_attempts,
             started_at=self.clock.now() / 1000,
@@ -114,7 +137,7 @@ class Attempt:
                 return deadline, CancelReason.DEADLINE
         return limit, CancelReason.TIMEOUT
 
-    def _raised(self, job: Job, error: Exception, duration: int) -> Outcome:
+    def _raised(self, job: Job, error: BaseException, duration: int) -> Outcome:
         definition = self.definition
         if isinstance(error, NotEncodableError):
             failure = failure_of(error.problem, error.prefix)
@@ -126,7 +149,7 @@ class Attempt:
             return verdict.controlled(job, definition, answer.control, error.failure, duration)
         return verdict.failed(job, definition, error.failure, duration, retryable=answer.retryable)
 
-    def _report(self, job: Job, outcome: Outcome, error: Exception | None) -> None:
+    def _report(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         if outcome.ending is Ending.COMPLETE:
             return
         level = logging.ERROR if outcome.ending is Ending.FAILED else logging.WARNING
@@ -138,7 +161,7 @@ class Attempt:
             job.attempt,
             self.definition.max_attempts,
             _SAID[outcome.ending],
-            f": {type(error).__name__}: {error}" if error else f": {outcome.reason}",
+            f": {_why(outcome, error)}",
             extra={
                 "job_id": job.id,
                 "function": job.function,
@@ -148,11 +171,12 @@ class Attempt:
             },
         )
 
-    async def _after(self, context: Context, outcome: Outcome, error: Exception | None) -> None:
+    async def _after(self, context: Context, outcome: Outcome, error: BaseException | None) -> None:
         definition = self.definition
         match outcome.ending:
             case Ending.COMPLETE:
-                await self._hook(definition.on_success, context)
+                if definition.on_success is not None:
+                    await self._succeeded(definition.on_success, context, outcome.result)
                 await self._hook(definition.on_complete, context)
             case Ending.RETRY:
                 await self._hook(definition.on_retry, context, error)
@@ -162,13 +186,36 @@ class Attempt:
             case _:
                 pass  # cancelled, expired or put off: no hook speaks of these
 
+    async def _succeeded(self, hook: Hook, context: Context, result: bytes) -> None:
+        try:
+            value = self.definition.result.decode(result)
+        except CodecError as problem:
+            logger.warning("on_success of %s is not called: %s", self.definition.name, problem)
+        else:
+            await self._hook(hook, context, value)
+
     async def _hook(self, hook: Hook | None, *args: object) -> None:
         if hook is None:
             return
         try:
             await call_hook(hook, *args)
-        except Exception:  # a hook's failure is not the job's
+        except BaseException as raised:  # a hook's failure is not the job's
+            if not is_the_jobs(raised):
+                raise without_the_jobs(raised) from None
             logger.warning("a hook of %s failed", self.definition.name, exc_info=True)
+
+
+def _why(outcome: Outcome, error: BaseException | None) -> str:
+    if error is not None:
+        return _said(error)
+    failure = decode_failure(outcome.error)  # a timeout's, which no exception stands behind
+    return outcome.reason if failure is None else failure.message
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, RemoteError):
+        return f"{error.failure.type}: {error.failure.message}"
+    return f"{type(error).__name__}: {message_of(error)}"
 
 
 _SAID = {

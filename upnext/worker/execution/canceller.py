@@ -10,7 +10,7 @@ from attrs import define, field
 from redis.exceptions import RedisError
 
 from upnext.contracts.keys import Keys
-from upnext.model.job import Held, Job, Revoked
+from upnext.model.job import Held, Revoked
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
 from upnext.redis.waiter import Waiter
@@ -70,6 +70,7 @@ class Canceller:
     def revoke(self, revoked: Revoked) -> None:
         """A renewal says that a held job is not to be run on."""
         if revoked.lost:
+            self.leases.drop(revoked.id, revoked.delivery)
             self._cancel(revoked.id, revoked.delivery, CancelReason.LEASE_LOST, "lease lost")
         else:
             self._cancel(revoked.id, revoked.delivery, CancelReason.USER, revoked.reason)
@@ -99,7 +100,7 @@ class Canceller:
         elif verb == "cancel":
             job_id, _, rest = rest.partition(" ")
             delivery, _, reason = rest.partition(" ")
-            if delivery.isdecimal():
+            if delivery.isdecimal() and len(delivery) < 20:
                 self._cancel(job_id, int(delivery), CancelReason.USER, reason)
 
     def _cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> None:
@@ -108,12 +109,10 @@ class Canceller:
         job = self.inbox.withdraw(job_id, delivery)
         if job is None:
             return  # it is settled, or about to be
-        held = Held(job.function, job.id, job.delivery)
-        if reason is CancelReason.LEASE_LOST:
-            self.leases.remove([held])
-        else:
-            self.outbox.put(_never_started(job, held, message))
+        if reason is not CancelReason.LEASE_LOST:
+            held = Held(job.function, job.id, job.delivery)
+            self.outbox.put(_never_started(held, message))
 
 
-def _never_started(job: Job, held: Held, message: str) -> Outcome:
+def _never_started(held: Held, message: str) -> Outcome:
     return Outcome(held=held, ending=Ending.CANCELLED, reason=message)

@@ -39,7 +39,7 @@ def run_in_child(
     try:
         definition = _find(source, qualname, name)
         return _call(definition, arguments)
-    except Exception as error:  # whatever importing the user's module raises
+    except (Exception, SystemExit) as error:  # whatever importing the user's module raises
         return Answer(failure=failure_of(error), retryable=True)
     finally:
         current_context.reset(token)
@@ -54,7 +54,7 @@ def _call(definition: TaskDefinition, arguments: bytes) -> Answer:
         value = definition.function(*args, **kwargs)
     except (Retry, Snooze, Discard) as control:
         return Answer(failure=failure_of(control), control=control)
-    except Exception as error:  # whatever the user's function raises
+    except (Exception, SystemExit) as error:  # whatever the user's function raises
         return Answer(failure=failure_of(error), retryable=definition.retries_on(type(error)))
     try:
         return Answer(result=definition.result.encode(value))
@@ -78,5 +78,5 @@ def _leave_stopping_to_the_parent() -> None:
     # it ends this process by closing its standard input, or kills it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.stderr.name == os.devnull:
+    if getattr(sys.stderr, "name", None) == os.devnull:
         sys.stderr = sys.stdout = os.fdopen(os.dup(2), "w", buffering=1)

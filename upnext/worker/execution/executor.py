@@ -9,8 +9,6 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from upnext.model.job import Held, Job
-from upnext.model.outcome import Ending, Outcome
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.slots import SlotHolder, Slots
 from upnext.worker.intake.inbox import Inbox
@@ -59,17 +57,6 @@ class Executor:
                 return
             slot = SlotHolder(self.slots, job.id)
             try:
-                outcome = await self.attempts[job.function].run(job, slot)
-            except BaseException:
-                # Only a hard stop gets here: the job goes back without spending its attempt.
-                self.outbox.put(_interrupted(job))
-                raise
+                await self.attempts[job.function].run(job, slot, self.outbox.put)
             finally:
                 slot.end()
-            if outcome is not None:
-                self.outbox.put(outcome)
-
-
-def _interrupted(job: Job) -> Outcome:
-    held = Held(job.function, job.id, job.delivery)
-    return Outcome(held=held, ending=Ending.RELEASE, reason="interrupted: the worker stopped")

@@ -11,7 +11,7 @@ MOST_TRACEBACK = 32_768
 """Characters of a traceback that are kept: its end, where the error is."""
 MOST_MESSAGE = 8_192
 """Characters of a message that are kept."""
-_MACHINERY = ("upnext.worker", "anyio", "asyncio", "concurrent", "contextlib")
+_MACHINERY = ("upnext.worker.", "anyio.", "asyncio.", "concurrent.", "contextlib.")
 
 
 def failure_of(error: BaseException, prefix: str = "") -> Failure:
@@ -20,15 +20,19 @@ def failure_of(error: BaseException, prefix: str = "") -> Failure:
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):
         name = f"{kind.__module__}.{name}"
-    try:
-        message = str(error)
-    except Exception:  # a broken __str__ must not cost the job
-        message = f"<{name} whose message cannot be shown>"
     return Failure(
         type=name,
-        message=_printable(prefix + (message or name))[:MOST_MESSAGE],
+        message=_printable(prefix + (message_of(error) or name))[:MOST_MESSAGE],
         traceback=_printable(_formatted(error))[-MOST_TRACEBACK:],
     )
+
+
+def message_of(error: BaseException) -> str:
+    """What the exception says. A broken `__str__` costs its message, and nothing else."""
+    try:
+        return str(error)
+    except Exception:  # whatever it raises
+        return f"<{type(error).__qualname__} whose message cannot be shown>"
 
 
 def _printable(text: str) -> str:
@@ -48,7 +52,7 @@ def _users_part(error: BaseException) -> TracebackType | None:
     trace = error.__traceback__
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__", "")
-        if not module.startswith(_MACHINERY):
+        if not f"{module}.".startswith(_MACHINERY):
             return trace
         trace = trace.tb_next
     return error.__traceback__

@@ -6,6 +6,7 @@ import anyio
 from attrs import define, frozen
 
 from upnext.model.job import Job
+from upnext.model.outcome import Outcome
 from upnext.model.status import CancelReason
 
 
@@ -17,6 +18,8 @@ class Attempted:
     scope: anyio.CancelScope
     reason: CancelReason | None = None
     message: str = ""
+    outcome: Outcome | None = None
+    """How it ended, when only its hooks still run."""
 
 
 @frozen
@@ -34,13 +37,13 @@ class Running:
         self._attempts: dict[tuple[str, int], Attempted] = {}
 
     def begin(self, job: Job, scope: anyio.CancelScope) -> Attempted:
-        """An attempt enters its scope."""
+        """An attempt begins; its function is about to run in this scope."""
         attempted = Attempted(job, scope)
         self._attempts[job.id, job.delivery] = attempted
         return attempted
 
     def end(self, job: Job) -> None:
-        """An attempt left its scope."""
+        """An attempt and its hooks are over."""
         del self._attempts[job.id, job.delivery]
 
     def cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> bool:
@@ -57,6 +60,10 @@ class Running:
     def jobs(self) -> list[Job]:
         """The jobs that run."""
         return [attempted.job for attempted in self._attempts.values()]
+
+    def outcomes(self) -> list[Outcome]:
+        """Of those jobs whose hooks alone still run, how they ended."""
+        return [one.outcome for one in self._attempts.values() if one.outcome is not None]
 
     def names(self) -> list[str]:
         """What runs, for a message to a human."""

@@ -146,6 +146,8 @@ class SlotHolder:
 
     def end(self) -> None:
         """The job is over. A thread of it that was left behind may still wait for another job."""
+        if self._over:
+            return
         self._over = True
         if self._held:
             self._held = False
@@ -168,8 +170,8 @@ class SlotHolder:
             await self._slots.take_back()
         finally:
             self._returning = False
-            self._held = True
+            self._held = not self._over
             if self._over:
-                self.end()
+                self._slots.give()
             elif self._waits > 0:  # another task of the job began to wait meanwhile
                 self._lend_out()

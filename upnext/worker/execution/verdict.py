@@ -21,7 +21,7 @@ def completed(job: Job, result: bytes, duration: int) -> Outcome:
     return Outcome(held=_held(job), ending=Ending.COMPLETE, result=result, duration=duration)
 
 
-def raised(job: Job, definition: TaskDefinition, error: Exception, duration: int) -> Outcome:
+def raised(job: Job, definition: TaskDefinition, error: BaseException, duration: int) -> Outcome:
     """The function raised: a control exception says what it wants, any other is a failure."""
     if isinstance(error, Retry | Snooze | Discard):
         return controlled(job, definition, error, failure_of(error), duration)
@@ -101,6 +101,11 @@ def interrupted(
 def expired(job: Job, duration: int, reason: str) -> Outcome:
     """The deadline passed."""
     return Outcome(held=_held(job), ending=Ending.EXPIRED, duration=duration, reason=reason)
+
+
+def handed_back(job: Job) -> Outcome:
+    """A hard stop cut the attempt off: it is not spent."""
+    return Outcome(held=_held(job), ending=Ending.RELEASE, reason="interrupted: the worker stopped")
 
 
 def _held(job: Job) -> Held:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import anyio
 
+SWEPT_AT_ONCE = 5
+"""Functions in one sweep: wake-ups are rarely lost, and an idle worker should be quiet."""
+
 
 class Demand:
     """Owns the set of functions that may have waiting jobs. Touched from the event loop only.
@@ -18,6 +21,7 @@ class Demand:
     def __init__(self, functions: Sequence[str]) -> None:
         self._functions = list(functions)
         self._wet = dict.fromkeys(functions)  # ordered: the one served last goes to the end
+        self._next_swept = 0
         self._changed = anyio.Event()
 
     @property
@@ -34,6 +38,13 @@ class Demand:
         """Anything may have come: after a gap in the messages, or to sweep."""
         self._wet.update(dict.fromkeys(self._functions))
         self._changed.set()
+
+    def note_some(self) -> None:
+        """Anything may have come unheard: look at a few functions, in turn."""
+        share = max(SWEPT_AT_ONCE, len(self._functions) // 100)
+        for _ in range(min(share, len(self._functions))):
+            self.note(self._functions[self._next_swept % len(self._functions)])
+            self._next_swept += 1
 
     async def changed(self) -> None:
         """Return when work came."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 
 import anyio
 from attrs import define, field
@@ -18,7 +19,7 @@ from upnext.worker.store_clock import StoreClock
 logger = logging.getLogger("upnext.worker")
 
 SWEEP_INTERVAL = 5.0
-"""Seconds after which a worker asks everywhere, in case a wake-up was lost."""
+"""Seconds after which an idle worker asks unbidden, in case a wake-up was lost."""
 RETRY_INTERVAL = 0.5
 """Seconds between claims that the broker refuses. Lost connections have the link's back-off."""
 
@@ -38,11 +39,17 @@ class Fetcher:
     unknown: bool = field(default=False, init=False)
     """A claim was sent whose reply never came: the store knows what it gave us."""
     claimed_at: float = field(factory=anyio.current_time, init=False)
-    """When this worker last proved that it can claim."""
+    """When this worker last proved that it can claim, as far as it had room to."""
 
     async def run(self) -> None:
+        try:
+            await self._fill()
+        finally:
+            self.claimed_at = inf  # there is nothing to prove any more
+
+    async def _fill(self) -> None:
         while True:
-            await self.inbox.room()
+            await self._room()
             if self.demand.dry:
                 await self._wait_for_work()
                 continue
@@ -61,11 +68,17 @@ class Fetcher:
             logger.info("took up %d jobs whose claim was cut off", len(claimed.jobs))
         return claimed
 
+    async def _room(self) -> None:
+        if self.inbox.free < 1:
+            self.claimed_at = inf
+            await self.inbox.room()
+            self.claimed_at = anyio.current_time()
+
     async def _wait_for_work(self) -> None:
         with anyio.move_on_after(SWEEP_INTERVAL):
             await self.demand.changed()
             return
-        self.demand.note_all()
+        self.demand.note_some()
 
     async def _fetch(self) -> None:
         if self.unknown:
@@ -80,12 +93,11 @@ class Fetcher:
         except BaseException:
             self.inbox.deliver([], room)
             raise
-        self.unknown = False
+        self.unknown, self.claimed_at = False, anyio.current_time()
         self.demand.filled(claimed.more)
         self._accept(claimed, room)
 
     def _accept(self, claimed: Claimed, reserved: int) -> None:
-        self.claimed_at = anyio.current_time()
         self.clock.set(claimed.now)
         self.leases.add(claimed.jobs)
         self.inbox.deliver(claimed.jobs, reserved)

@@ -46,8 +46,9 @@ class Rescuer:
         """Look once, unless it was told to hold back; whether to hold back the next time."""
         asked = anyio.current_time()
         now = await self.store.now()
-        if held_back or anyio.current_time() - asked > self.renewal_period:
-            return not held_back
+        slow = anyio.current_time() - asked > self.renewal_period
+        if held_back or slow:
+            return slow
         rescued = await self.store.rescue(self.worker, self.functions, self.lease, now)
         for job_id in rescued.requeued:
             logger.warning("job %s was lost with its worker and is queued again", job_id)

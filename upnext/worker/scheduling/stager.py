@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 
 import anyio
 from attrs import define, field
@@ -14,8 +15,11 @@ from upnext.worker.ports import StagePort
 logger = logging.getLogger("upnext.worker")
 
 SWEEP_INTERVAL = 5.0
-"""Seconds after which every schedule is looked at, in case a message was lost."""
+"""Seconds after which a schedule is looked at unbidden, in case a message was lost; with many
+functions one a second."""
 
+RETRY_INTERVAL = 0.5
+"""Seconds after which it tries again what the broker refused."""
 
 @define(eq=False)
 class Stager:
@@ -50,17 +54,19 @@ class Stager:
                 await self._stage(due)
                 continue
             self._changed = anyio.Event()
-            with anyio.move_on_at(min(self._due.values())):
+            with anyio.move_on_at(min(self._due.values(), default=inf)):
                 await self._changed.wait()
 
     async def _stage(self, functions: list[str]) -> None:
         for name in functions:
-            self._due[name] = anyio.current_time() + SWEEP_INTERVAL
+            self._due[name] = anyio.current_time() + max(SWEEP_INTERVAL, len(self.functions))
         try:
             for staged in await self.store.stage(functions):
                 self._plan(staged)
         except RedisError as error:
             logger.warning("cannot move due jobs: %s", error)
+            again = anyio.current_time() + RETRY_INTERVAL
+            self._due.update((name, min(self._due[name], again)) for name in functions)
 
     def _plan(self, staged: Staged) -> None:
         if staged.next_due_in is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from math import inf
 
 import anyio
 from attrs import define, field
@@ -37,7 +38,7 @@ class Flusher:
     batch_size: int
     interval: float
     written: int = field(default=0, init=False)
-    _flushed_at: float = field(default=0.0, init=False)
+    _flushed_at: float = field(default=-inf, init=False)
 
     async def run(self) -> None:
         failures = 0

@@ -34,10 +34,15 @@ class Leases:
                 self._held[job.id, job.delivery] = Held(job.function, job.id, job.delivery)
 
     def remove(self, held: Iterable[Held]) -> None:
-        """These jobs are settled, or another worker's now."""
+        """These jobs are settled."""
         with self._lock:
             for lease in held:
                 self._held.pop((lease.id, lease.delivery), None)
+
+    def drop(self, job_id: str, delivery: int) -> None:
+        """This delivery is another worker's now."""
+        with self._lock:
+            self._held.pop((job_id, delivery), None)
 
     def held(self) -> list[Held]:
         """All of them."""

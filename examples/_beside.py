@@ -1,0 +1,62 @@
+"""What all examples share: the workers of a file, run beside a program that needs them."""
+
+from __future__ import annotations
+
+import _thread
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+
+@contextmanager
+def beside(file: str, log: Callable[[str], object] = sys.stderr.write) -> Iterator[None]:
+    """Run `upnext run FILE` as a child process for the length of the block.
+
+    The block begins once the worker has started, and ends with a SIGTERM that lets it drain. A
+    worker that ends by itself interrupts the block, so that nobody waits for results for ever.
+
+    Args:
+        file: The file that declares the workers; an example passes its own `__file__`.
+        log: Gets each line of the worker's log, in a thread.
+
+    Raises:
+        SystemExit: The worker did not start, ended by itself, or did not end cleanly.
+    """
+    command = [sys.executable, "-m", "upnext", "run", file]
+    tail: deque[str] = deque(maxlen=20)
+    leaving = Event()
+
+    def relay() -> None:
+        for line in worker.stderr:
+            tail.append(line)
+            log(line)
+        if not leaving.is_set():
+            _thread.interrupt_main()
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        try:
+            for line in worker.stderr:
+                tail.append(line)
+                if " started as " in line:
+                    break
+            else:
+                raise SystemExit(f"The worker did not start:\n{''.join(tail)}")
+            relaying = Thread(target=relay)
+            relaying.start()
+            try:
+                yield
+            except KeyboardInterrupt:
+                if relaying.is_alive():
+                    raise  # Ctrl+C, not the relay
+                raise SystemExit(f"The worker ended by itself:\n{''.join(tail)}") from None
+            finally:
+                leaving.set()
+                worker.terminate()
+                relaying.join()
+        finally:
+            worker.terminate()
+    if worker.returncode != 0:
+        raise SystemExit(f"The worker ended with exit code {worker.returncode}.")

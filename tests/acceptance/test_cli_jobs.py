@@ -1,0 +1,124 @@
+"""`status`, `cancel` and `health` against a real broker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.command import error_of, upnext
+from tests.support.jobs import Queue
+from tests.support.servers import RedisServer
+from upnext.model.outcome import Ending
+
+
+def test_status_of_a_job_along_its_life(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    def status(job_id: str) -> dict[str, Any]:
+        done = upnext("status", job_id, "--json", "--redis-url", redis_url, cwd=tmp_path)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    job_id = queue.submit("add", arguments=b'{"a":9007199254740993,"b":[]}', priority=3)
+    assert status(job_id)["status"] == "queued"
+    assert status(job_id)["arguments"] == {"a": 9007199254740993, "b": []}
+
+    held = queue.claim("add")
+    assert (status(job_id)["status"], status(job_id)["worker"]) == ("running", "w.1")
+
+    queue.settle(held, Ending.COMPLETE, result=b'"\\u001b[2J"')
+    assert (status(job_id)["status"], status(job_id)["result"]) == ("complete", "\x1b[2J")
+    table = upnext("status", job_id, cwd=tmp_path, UPNEXT_REDIS_URL=redis_url).stdout
+    assert job_id in table
+    assert "\x1b" not in table
+    assert "9007199254740993" in table
+
+
+def test_status_of_a_failed_job(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    job_id = queue.submit("add")
+    error = {"type": "ValueError", "message": "no luck", "traceback": "File x\n", "reason": "x"}
+    queue.settle(queue.claim("add"), Ending.FAILED, error=json.dumps(error).encode())
+
+    text = upnext("status", job_id, "--redis-url", redis_url, cwd=tmp_path).stdout
+
+    assert "failed" in text
+    assert "ValueError: no luck\nFile x" in text
+
+
+def test_status_of_no_job(redis_url: str, tmp_path: Path) -> None:
+    job_id = f"add-{'0' * 32}"
+
+    assert job_id in error_of("status", job_id, cwd=tmp_path, code=1, UPNEXT_REDIS_URL=redis_url)
+    assert "'add' is not a job id" in error_of(
+        "status", "add", cwd=tmp_path, code=2, UPNEXT_REDIS_URL=redis_url
+    )
+
+
+def test_cancel(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    url = ("--redis-url", redis_url)
+    waiting = queue.submit("add")
+    assert "is cancelled" in upnext("cancel", waiting, *url, cwd=tmp_path).stdout
+    told = json.loads(upnext("status", waiting, "--json", *url, cwd=tmp_path).stdout)
+    assert told["status"] == "cancelled"
+    assert told["reason"] == "cancelled from the command line"
+
+    running = queue.submit("add")
+    queue.claim("add")
+    done = upnext("cancel", running, "--reason", "wrong month", *url, cwd=tmp_path)
+    assert "its worker was told" in done.stdout
+
+    assert "had already finished" in error_of("cancel", waiting, *url, cwd=tmp_path, code=1)
+    missing = f"add-{'0' * 32}"
+    assert missing in error_of("cancel", missing, *url, cwd=tmp_path, code=1)
+
+
+def test_cancel_a_tree(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    queue.declare("root", "leaf")
+    root = queue.submit("root")
+    child = queue.submit("leaf", parent_id=root, root_id=root)
+    grandchild = queue.submit("leaf", parent_id=child, root_id=root)
+    other = queue.submit("leaf")
+
+    refused = error_of("cancel", child, "--tree", cwd=tmp_path, code=2, UPNEXT_REDIS_URL=redis_url)
+    done = upnext("cancel", root, "--tree", cwd=tmp_path, UPNEXT_REDIS_URL=redis_url)
+
+    assert f"cancel the tree from {root}" in refused
+    assert f"{root} and 2 unfinished jobs below it" in done.stdout
+    statuses = [
+        queue.client.hget(queue.keys.job(job_id), "status")
+        for job_id in (root, child, grandchild, other)
+    ]
+    assert statuses == [b"cancelled", b"cancelled", b"cancelled", b"queued"]
+
+
+def test_health(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    nobody = upnext("health", "--redis-url", redis_url, cwd=tmp_path)
+    assert "none is alive" in nobody.stdout
+
+    queue.beat("email", concurrency=8, active_jobs=3, healthy=True)
+    queue.beat("evil\x1b[2J", healthy=True)
+    alive = upnext("health", "--redis-url", redis_url, cwd=tmp_path)
+    assert "2 alive" in alive.stdout
+    assert "3 of 8" in alive.stdout
+    assert "\x1b" not in alive.stdout
+
+    queue.beat("deaf", healthy=False)
+    sick = upnext("health", "--json", "--redis-url", redis_url, cwd=tmp_path, code=1)
+    told = json.loads(sick.stdout)
+    assert told["healthy"] is False
+    assert [w["name"] for w in told["workers"] if not w["healthy"]] == ["deaf"]
+
+
+def test_health_of_a_broker_that_is_not_there(tmp_path: Path) -> None:
+    line = error_of("health", "--redis-url", "redis://127.0.0.1:1/0", cwd=tmp_path, code=1)
+
+    assert line.startswith("The broker cannot be reached: ")
+    assert "127.0.0.1:1" in line
+
+
+def test_a_broker_that_refuses_is_not_one_that_is_gone(start_server: Any, tmp_path: Path) -> None:
+    server: RedisServer = start_server("redis", options=("--requirepass", "secret"))
+
+    line = error_of("health", "--redis-url", server.url, cwd=tmp_path, code=1)
+
+    assert line.startswith("The broker refused: ")
+    assert "password" in line

@@ -1,0 +1,118 @@
+"""A service that real worker processes run in tests. Each job writes its own ledger.
+
+One line per event, written with a single `os.write` to a file opened for appending: it survives
+the kill of the process, and lines of several processes do not mix.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import anyio
+
+import upnext
+
+LEDGER = os.environ.get("TEST_LEDGER", os.devnull)
+CONCURRENCY = int(os.environ.get("TEST_CONCURRENCY", "16"))
+
+worker = upnext.Worker("service", concurrency=CONCURRENCY)
+processes = upnext.Worker("processes", sync_executor=upnext.SyncExecutor.PROCESS)
+
+
+def note(event: str, detail: str = "") -> None:
+    """Write one line: event, job id, attempt, process id, detail."""
+    context = upnext.get_current_context()
+    line = f"{event} {context.job_id} {context.attempt} {os.getpid()} {detail}\n"
+    ledger = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(ledger, line.encode())
+    finally:
+        os.close(ledger)
+
+
+@worker.task
+async def touch(n: int) -> int:
+    note("start")
+    return n
+
+
+@worker.task
+async def work(n: int) -> int:
+    note("start")
+    await anyio.sleep(0.02)
+    return n
+
+
+@worker.task
+async def nap(seconds: float) -> str:
+    note("start")
+    try:
+        await anyio.sleep(seconds)
+    except anyio.get_cancelled_exc_class():
+        note("cancelled")
+        raise
+    note("end")
+    return "rested"
+
+
+@worker.task
+async def block(seconds: float) -> str:
+    note("start")
+    time.sleep(seconds)  # noqa: ASYNC251 - a user's mistake, and the point of the test
+    note("end")
+    return "blocked"
+
+
+@worker.task
+async def stubborn() -> None:
+    note("start")
+    while True:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            note("swallowed")
+
+
+@worker.task
+def threaded(seconds: float) -> str:
+    note("start")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        upnext.check_cancelled()
+        time.sleep(0.005)
+    return "threaded"
+
+
+@processes.task
+def spin(seconds: float) -> int:
+    note("start")
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@processes.task
+def die() -> None:
+    note("start")
+    os._exit(9)
+
+
+@worker.task
+async def tree(depth: int) -> int:
+    note("start")
+    if depth == 0:
+        return 1
+    return await (await tree.submit(depth - 1)).value()
+
+
+@worker.task(retries=3, retry_delay=0.05)
+async def third_time_lucky() -> int:
+    attempt = upnext.get_current_context().attempt
+    if attempt < 3:
+        raise ConnectionError(f"attempt {attempt}")
+    return attempt
+
+
+@worker.task
+async def unencodable() -> object:
+    return object()

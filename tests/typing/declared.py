@@ -1,0 +1,71 @@
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+"""Read by pyright alone: what is inferred of declared tasks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import assert_type
+
+from upnext.client.declarations import TaskDeclarations
+from upnext.client.future import Future
+from upnext.client.handle import TaskHandle
+from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
+from upnext.client.result import TaskResult
+from upnext.model.status import JobStatus
+
+worker = TaskDeclarations()
+
+
+@worker.task
+async def bare(a: int, /, b: str = "") -> list[int]:
+    return [a, len(b)]
+
+
+@worker.task
+def sync(a: int) -> str:
+    return str(a)
+
+
+@worker.task(retries=3, timeout=timedelta(minutes=1), retry_on=(OSError,))
+async def called(*numbers: int, scale: float = 1) -> float:
+    return sum(numbers) * scale
+
+
+@worker.task(name="other")
+def sync_called(a: datetime) -> None: ...
+
+
+async def uses() -> None:
+    assert_type(await bare.submit(1, b="x"), Future[list[int]])
+    assert_type(await bare.wait(1, "x"), TaskResult[list[int]])
+    assert_type(await bare.wait(1, wait_timeout=5), TaskResult[list[int]])
+    assert_type(await bare.submit_idempotent("key", 1), Future[list[int]])
+    assert_type(await bare.wait_idempotent("key", 1, wait_timeout=5), TaskResult[list[int]])
+    assert_type((await bare.wait(1)).value, list[int])
+    assert_type(bare(1), list[int])
+    assert_type(sync(1), str)
+    assert_type(sync.submit_sync(1), Future[str])
+    assert_type(sync.wait_sync(1), TaskResult[str])
+    assert_type(await called.options(delay=1, priority=2).submit(1, 2, scale=2.0), Future[float])
+    assert_type(await sync_called.wait(datetime.now()), TaskResult[None])
+    future = await called.submit(1)
+    assert_type(await future.value(), float)
+    assert_type(future.value_sync(), float)
+    assert_type(await future.status(), JobStatus)
+    assert_type(await future.cancel(), bool)
+    assert_type(await gather(future, future), list[float])
+    assert_type(await gather(future, return_exceptions=True), list[float | Exception])
+    assert_type(await first_completed(future, timeout=1), float)
+    assert_type(await map_tasks(sync, [{"a": 1}, (2,)]), list[str])
+    assert_type(await submit_many(bare, [(1,)]), list[Future[list[int]]])
+    handle: TaskHandle[[int], str] = sync
+    await handle.submit(1)
+
+
+async def mistakes() -> None:
+    await bare.submit("1")  # pyright: ignore[reportArgumentType]
+    await bare.submit(1, c=2)  # pyright: ignore[reportCallIssue]
+    await bare.submit()  # pyright: ignore[reportCallIssue]
+    sync.submit_sync(a="1")  # pyright: ignore[reportArgumentType]
+    bare.options(nothing=1)  # pyright: ignore[reportCallIssue]
+    worker.task(retires=1)  # pyright: ignore[reportCallIssue]

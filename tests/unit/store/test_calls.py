@@ -1,0 +1,221 @@
+"""How verbs are written as script calls, and their replies read."""
+
+from __future__ import annotations
+
+import pytest
+
+from upnext.contracts.keys import Keys
+from upnext.errors import JobRefusedError, QueueFullError
+from upnext.model.job import Enqueued, Held, NewJob, Rescued, Revoked, Staged
+from upnext.model.outcome import Ending, Outcome, Settled
+from upnext.model.status import JobStatus
+from upnext.store import enqueue, renew, rescue, settle
+from upnext.store.bounds import Bounds
+from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
+from upnext.store.claim import claim_call, parse_claimed
+from upnext.store.lookup import parse_record
+from upnext.store.recover import recover_call
+from upnext.store.retire import retire_call
+from upnext.store.stage import parse_staged, stage_call
+from upnext.store.watch import watch_call
+
+KEYS = Keys("ws")
+BOUNDS = Bounds(record_ttl=1_000, events_kept=50, most_waiting=7, most_rescues=2)
+JOB = "f-" + "0" * 32
+P = "upnext:{ws:f}:"
+
+
+def new(function: str = "f", number: int = 0, **fields: object) -> NewJob:
+    return NewJob(id=f"{function}-{number:032x}", function=function, arguments=b"{}", **fields)
+
+
+def test_enqueue_writes_twelve_words_a_job() -> None:
+    full = new(
+        priority=3, delay=10, at=20, deadline=30, budget=40, key="k", parent_id="p", root_id="r",
+        source=b"s", waiter="w",
+    )  # fmt: skip
+    [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [full, new(number=1)])
+    assert (call.verb, tuple(call.keys)) == ("enqueue", (P,))
+    words = list(call.args)
+    assert words[:3] == [50, 7, "f"]
+    assert words[3:15] == [JOB, b"{}", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
+    assert words[15:] == ["f-" + "1".zfill(32), b"{}", 0, *[""] * 7, b"", ""]
+
+
+def test_zero_is_not_nothing() -> None:
+    [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [new(delay=0, at=0, deadline=0, budget=0)])
+    assert list(call.args)[6:10] == [0, 0, 0, 0]
+
+
+def test_enqueue_splits_by_function_and_by_number() -> None:
+    most = enqueue.MOST_PER_CALL
+    jobs = [new(number=n) for n in range(2 * most + 1)] + [new("g"), new(number=9_999)]
+    calls = list(enqueue.enqueue_calls(KEYS, BOUNDS, jobs))
+    assert [(call.args[2], (len(call.args) - 3) // 12) for call in calls] == [
+        ("f", most),
+        ("f", most),
+        ("f", 1),
+        ("g", 1),
+        ("f", 1),
+    ]
+
+
+def test_enqueue_reads_verdicts() -> None:
+    created, existing, full, cancelled = enqueue.parse_enqueued(
+        [b"created", b"a", b"existing", b"b", b"full", b"c", b"cancelled", b"d"]
+    )
+    assert (created, existing) == (Enqueued("a", True), Enqueued("b", False))
+    assert isinstance(full, QueueFullError)
+    assert isinstance(cancelled, JobRefusedError)
+    assert not isinstance(cancelled, QueueFullError)
+    assert (full.job_id, cancelled.job_id) == ("c", "d")
+
+
+def test_claim_names_the_workers_channel() -> None:
+    call = claim_call(KEYS, BOUNDS, "w1", "f", 9)
+    assert (call.verb, tuple(call.keys)) == ("claim", (P,))
+    assert list(call.args) == ["w1", KEYS.worker_channel("w1"), 9, 50, 1_000]
+
+
+def test_claim_joins_functions() -> None:
+    row = [b"f-1", b"f", b"[1]", 2, 3, b"-4", b"100", b"", b"p", b"r", b"1", b"k", b"s"]
+    late = [b"g-1", b"g", b"", 1, 1, b"0", b"100", b"900", b"", b"", b"0", b"", b""]
+    claimed = parse_claimed(["f", "g", "h"], [[7, 1, [row]], [8, 0, [late]], [9, 0, []]])
+    assert (claimed.now, claimed.more) == (9, ["f"])
+    first, second = claimed.jobs
+    assert (first.id, first.attempt, first.delivery, first.priority) == ("f-1", 2, 3, -4)
+    assert (first.deadline, first.parent_id, first.root_id) == (None, "p", "r")
+    assert (first.rescues, first.key, first.source, first.claimed_at) == (1, "k", b"s", 7)
+    assert (second.deadline, second.claimed_at) == (900, 8)
+
+
+def test_a_claim_of_nothing_is_empty() -> None:
+    assert parse_claimed([], []).jobs == []
+
+
+def test_recover_names_what_is_known() -> None:
+    call = recover_call(KEYS, "w1", "f", ["a", "b"])
+    assert (call.verb, list(call.args)) == ("recover", ["w1", "a", "b"])
+
+
+def test_renew_splits_by_function_and_by_number() -> None:
+    most = renew.MOST_PER_CALL
+    held = [Held("f", str(n), n) for n in range(most + 1)] + [Held("g", "x", 1)]
+    first, second, third = renew.renew_calls(KEYS, "w1", held)
+    assert list(first.args)[:5] == ["w1", "0", 0, "1", 1]
+    assert len(first.args) == 1 + 2 * most
+    assert list(second.args) == ["w1", str(most), most]
+    assert (list(third.keys), list(third.args)) == (["upnext:{ws:g}:"], ["w1", "x", 1])
+    assert renew.renew_calls(KEYS, "w1", []) == []
+
+
+def test_renew_reads_what_is_revoked() -> None:
+    reply = [b"a", b"1", b"lost", b"", b"b", b"2", b"cancelled", b"why \xff"]
+    assert renew.parse_revoked(reply) == [
+        Revoked("a", 1, True),
+        Revoked("b", 2, False, "why \ufffd"),
+    ]
+
+
+def test_settle_keeps_each_outcomes_place() -> None:
+    outcomes = [
+        Outcome(held=Held(function, str(n), n), ending=Ending.RETRY, delay=5, dead_letter=n == 2)
+        for n, function in enumerate(["f", "g", "f"])
+    ]
+    (first, places), (second, others) = settle.settle_calls(KEYS, BOUNDS, "w1", outcomes)
+    assert (places, others) == ([0, 2], [1])
+    assert list(first.args) == [
+        *("w1", 50, 1_000),
+        *("0", 0, "retry", b"", b"", 5, 0, "", 0),
+        *("2", 2, "retry", b"", b"", 5, 0, "", 1),
+    ]
+    assert list(second.keys) == ["upnext:{ws:g}:"]
+
+
+def test_settle_splits_great_batches() -> None:
+    most = settle.MOST_PER_CALL
+    outcomes = [
+        Outcome(held=Held("fg"[n % 2], str(n), 1), ending=Ending.COMPLETE)
+        for n in range(2 * most + 2)
+    ]
+    calls = settle.settle_calls(KEYS, BOUNDS, "w1", outcomes)
+    assert [len(places) for _, places in calls] == [most, most, 1, 1]
+    assert sorted(place for _, places in calls for place in places) == list(range(2 * most + 2))
+    for call, places in calls:
+        assert list(call.args)[3::9] == [str(place) for place in places]
+
+
+def test_settle_reads_answers_and_troubles() -> None:
+    reply = [b"applied", b"repeated", b"stale", b"WRONGTYPE no hash"]
+    assert settle.parse_settled(reply) == [
+        Settled.APPLIED,
+        Settled.REPEATED,
+        Settled.STALE,
+        "WRONGTYPE no hash",
+    ]
+
+
+def test_stage() -> None:
+    assert stage_call(KEYS, BOUNDS, "f").verb == "stage"
+    assert parse_staged("f", [3, 250]) == Staged("f", 3, 250)
+    assert parse_staged("f", [0, 0]) == Staged("f", 0, 0)
+    assert parse_staged("f", [0, -1]) == Staged("f", 0, None)
+
+
+def test_rescue_allows_a_sixth_of_a_lease() -> None:
+    call = rescue.rescue_call(KEYS, BOUNDS, "w1", "f", 3_000, 123)
+    assert list(call.args) == ["w1", 3_000, 2, rescue.MOST_PER_CALL, 50, 1_000, 123, 500]
+    assert rescue.parse_rescued([[b"a"], [b"b"], 0]) == Rescued(["a"], ["b"])
+    assert rescue.parse_rescued([[], [], 1]).held_back
+
+
+def test_cancel_finds_the_function_in_the_id() -> None:
+    call = cancel_call(KEYS, BOUNDS, JOB, "why")
+    assert list(call.keys) == [P]
+    assert list(call.args)[:4] == ["job", JOB, "why", KEYS.worker_channels]
+    tree = cancel_tree_call(KEYS, BOUNDS, "g", "root", "why")
+    assert (list(tree.keys), list(tree.args)[:2]) == (["upnext:{ws:g}:"], ["tree", "root"])
+    assert parse_cancelled(b"requested") is CancelVerdict.REQUESTED
+
+
+@pytest.mark.parametrize("text", ["", "f", "f-123", "f-" + "g" * 32, "a b-" + "0" * 32])
+def test_what_is_no_id_goes_nowhere(text: str) -> None:
+    with pytest.raises(ValueError, match="not a job id"):
+        cancel_call(KEYS, BOUNDS, text, "")
+    with pytest.raises(ValueError, match="not a job id"):
+        watch_call(KEYS, text, "ch")
+
+
+def test_watch_and_retire() -> None:
+    watch = watch_call(KEYS, JOB, "ch")
+    assert (list(watch.keys), list(watch.args)) == ([P], [JOB, "ch"])
+    retire = retire_call(KEYS, "w1", "f")
+    assert list(retire.args) == ["w1", KEYS.worker_channel("w1")]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_record_is_read_from_a_map_or_a_list(flat: bool) -> None:
+    fields = {
+        b"name": b"f",
+        b"status": b"running",
+        b"arguments": b"[]",
+        b"created": b"5",
+        b"attempt": b"2",
+        b"cancel": b"",
+        b"reason": b"\xff",
+        b"unknown": b"from a later release",
+    }
+    reply = [word for pair in fields.items() for word in pair] if flat else fields
+    record = parse_record(JOB, reply)
+    assert record is not None
+    assert (record.id, record.function, record.status) == (JOB, "f", JobStatus.RUNNING)
+    assert (record.arguments, record.created_at, record.attempt) == (b"[]", 5, 2)
+    assert (record.delivery, record.priority, record.rescues) == (0, 0, 0)
+    assert (record.due_at, record.started_at, record.deadline) == (None, None, None)
+    assert record.cancel_requested, "an empty reason is a request, too"
+    assert record.reason == "\ufffd"
+
+
+@pytest.mark.parametrize("reply", [{}, []])
+def test_no_fields_are_no_record(reply: object) -> None:
+    assert parse_record(JOB, reply) is None

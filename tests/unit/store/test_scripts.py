@@ -1,0 +1,51 @@
+"""The function library as it is sent to a server."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from upnext.store.scripts import library
+
+VERBS = {
+    "enqueue",
+    "claim",
+    "recover",
+    "renew",
+    "settle",
+    "stage",
+    "rescue",
+    "cancel",
+    "watch",
+    "retire",
+}
+
+
+def test_the_name_carries_the_version() -> None:
+    built = library()
+    assert re.fullmatch(r"upnext_[0-9a-f]{12}", built.name)
+    first, second, *_ = built.source.splitlines()
+    assert first == f"#!lua name={built.name}"
+    assert second == f"local LIBRARY = '{built.name}'"
+
+
+def test_it_is_built_once() -> None:
+    assert library() is library()
+
+
+def test_every_verb_is_registered_once_and_after_the_prelude() -> None:
+    source = library().source
+    assert sorted(re.findall(r"^register\('(\w+)'", source, re.MULTILINE)) == sorted(VERBS)
+    assert source.index("local function register") < source.index("\nregister(")
+
+
+def test_only_enqueue_is_refused_when_memory_is_full() -> None:
+    for script in files("upnext.store").joinpath("lua").iterdir():
+        verb = script.name.removesuffix(".lua")
+        if verb in VERBS:
+            ending = script.read_text().rstrip().splitlines()[-1]
+            assert ending == ("end)" if verb == "enqueue" else "end, 'allow-oom')"), verb
+
+
+def test_user_payloads_are_never_decoded() -> None:
+    assert "cjson.decode" not in library().source

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from redis.exceptions import ConnectionError as LostConnectionError
+
+from tests.support.claimed import a_job, held
+from upnext.contracts.keys import Keys
+from upnext.model.job import Revoked
+from upnext.model.outcome import Ending
+from upnext.model.status import CancelReason
+from upnext.redis.waiter import Waiter
+from upnext.testing.memory import MemoryStore
+from upnext.worker.execution.canceller import Canceller
+from upnext.worker.execution.running import Running
+from upnext.worker.execution.slots import Slots
+from upnext.worker.intake.demand import Demand
+from upnext.worker.intake.inbox import Inbox
+from upnext.worker.scheduling.stager import Stager
+from upnext.worker.settlement.leases import Leases
+from upnext.worker.settlement.outbox import Outbox
+
+KEYS = Keys("local")
+FUNCTIONS = ["work", "send mail!"]
+
+
+class Noted(Stager):
+    """Writes down what it is told."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store, FUNCTIONS)
+        self.noted: list[str] = []
+
+    def note(self, function: str) -> None:
+        self.noted.append(function)
+
+
+def make(store: MemoryStore | None = None) -> Canceller:
+    store = store or MemoryStore(KEYS)
+    demand = Demand(FUNCTIONS)
+    demand.plan(10)  # all dry
+    return Canceller(
+        store=store,
+        keys=KEYS,
+        worker="w",
+        functions=FUNCTIONS,
+        running=Running(),
+        inbox=Inbox(Slots(2, 10), 0),
+        outbox=Outbox(10),
+        leases=Leases(),
+        demand=demand,
+        stager=Noted(store),
+    )
+
+
+async def hear(canceller: Canceller, *messages: bytes) -> None:
+    """Let it hear these on its own channel."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(canceller.run)
+        await anyio.sleep(0.01)
+        store = canceller.store
+        assert isinstance(store, MemoryStore)
+        for message in messages:
+            channels = store._channels  # pyright: ignore[reportPrivateUsage]
+            assert channels.publish(KEYS.worker_channel("w"), message) == 1
+        group.cancel_scope.cancel()
+    assert channels.publish(KEYS.worker_channel("w"), b"") == 0  # its ears are closed
+
+
+async def test_news_of_work_go_to_the_fetcher() -> None:
+    canceller = make()
+    await hear(canceller, f"work {KEYS.function('send mail!')}".encode())
+    assert canceller.demand.plan(10) == [("send mail!", 10)]
+
+
+async def test_news_of_the_schedule_go_to_the_stager() -> None:
+    canceller = make()
+    store = canceller.store
+    assert isinstance(store, MemoryStore)
+    async with anyio.create_task_group() as group:
+        group.start_soon(canceller.run)
+        await anyio.sleep(0.01)
+        for name in FUNCTIONS:
+            channels = store._channels  # pyright: ignore[reportPrivateUsage]
+            channels.publish(KEYS.due_channel(name), b"123")
+        group.cancel_scope.cancel()
+    assert isinstance(canceller.stager, Noted)
+    assert canceller.stager.noted == FUNCTIONS
+
+
+async def test_a_gap_makes_both_look_everywhere() -> None:
+    canceller = make()
+    store = canceller.store
+    assert isinstance(store, MemoryStore)
+    async with anyio.create_task_group() as group:
+        group.start_soon(canceller.run)
+        await anyio.sleep(0.01)
+        store.gap()
+        group.cancel_scope.cancel()
+    assert isinstance(canceller.stager, Noted)
+    assert set(canceller.stager.noted) == set(FUNCTIONS)
+    assert sorted(name for name, _ in canceller.demand.plan(10)) == sorted(FUNCTIONS)
+
+
+async def test_a_running_job_is_cancelled_with_its_reason() -> None:
+    canceller, job = make(), a_job(delivery=3)
+    attempted = canceller.running.begin(job, anyio.CancelScope())
+    await hear(canceller, f"cancel {job.id} 3 he changed his mind".encode())
+    assert (attempted.reason, attempted.message) == (CancelReason.USER, "he changed his mind")
+    assert attempted.scope.cancel_called
+
+
+async def test_a_waiting_job_is_taken_out_and_settled() -> None:
+    canceller, job = make(), a_job()
+    canceller.inbox.deliver([job], 0)
+    await hear(canceller, f"cancel {job.id} 1 why".encode())
+    assert canceller.inbox.statistics().queued == 0
+    [outcome] = canceller.outbox.take(10)
+    assert (outcome.held, outcome.ending, outcome.reason) == (held(job), Ending.CANCELLED, "why")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"cancel",
+        b"cancel nobody",
+        b"cancel nobody 1",
+        b"cancel nobody one reason",
+        b"cancel nobody -1 reason",
+        b"cancel nobody " + b"9" * 5000,
+        b"work",
+        b"work upnext:{local:strange}:",
+        b"\xff\xfe",
+        "cancel nobody ² x".encode(),
+    ],
+)
+async def test_nothing_else_does_anything(message: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    canceller, job, other = make(), a_job(), a_job()
+    attempted = canceller.running.begin(job, anyio.CancelScope())
+    canceller.inbox.deliver([other], 0)
+    await hear(canceller, message)
+    assert attempted.reason is None
+    assert canceller.inbox.statistics().queued == 1
+    assert canceller.demand.dry
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_renewals_answer_cancels_a_running_job(lost: bool) -> None:
+    canceller, job = make(), a_job()
+    canceller.leases.add([job])
+    attempted = canceller.running.begin(job, anyio.CancelScope())
+    canceller.revoke(Revoked(job.id, 1, lost, "" if lost else "why"))
+    assert attempted.reason is (CancelReason.LEASE_LOST if lost else CancelReason.USER)
+    assert attempted.scope.cancel_called
+    # What is lost has nothing to be renewed; what is cancelled is ours until it is settled.
+    assert canceller.leases.statistics().held == (0 if lost else 1)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_renewals_answer_takes_a_waiting_job_out(lost: bool) -> None:
+    canceller, job = make(), a_job()
+    canceller.leases.add([job])
+    canceller.inbox.deliver([job], 0)
+    canceller.revoke(Revoked(job.id, 1, lost, "" if lost else "why"))
+    assert canceller.inbox.statistics().queued == 0
+    assert len(canceller.outbox.take(10)) == (0 if lost else 1)
+    assert canceller.leases.statistics().held == (0 if lost else 1)
+
+
+async def test_it_listens_on_when_the_server_cannot_be_reached(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unreachable(MemoryStore):
+        fails = 2
+
+        async def attend(self, waiter: Waiter) -> None:
+            await checkpoint()
+            if self.fails:
+                self.fails -= 1
+                raise LostConnectionError("gone")
+            await super().attend(waiter)
+
+    canceller = make(Unreachable(KEYS))
+    with anyio.move_on_after(5):
+        await canceller.run()
+    assert caplog.text.count("gone") == 2

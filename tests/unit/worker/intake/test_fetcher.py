@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from redis.exceptions import ConnectionError as LostConnectionError
+
+from tests.support.cancel import cancel_everywhere
+from tests.support.claimed import a_job
+from upnext.model.job import Claimed, Job
+from upnext.worker.execution.slots import Slots
+from upnext.worker.intake.demand import Demand
+from upnext.worker.intake.fetcher import SWEEP_INTERVAL, Fetcher
+from upnext.worker.intake.inbox import Inbox
+from upnext.worker.settlement.leases import Leases
+from upnext.worker.store_clock import StoreClock
+
+
+class Queue:
+    """Gives what waits, and can lose its replies."""
+
+    def __init__(self, waiting: int = 0) -> None:
+        self.waiting = [a_job() for _ in range(waiting)]
+        self.given: list[Job] = []
+        self.asked: list[list[tuple[str, int]]] = []
+        self.recovered = 0
+        self.fails = 0
+        self.hold: anyio.Event | None = None
+        self.inbox: Inbox | None = None
+        self.reserved: list[int] = []
+
+    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+        assert self.inbox is not None
+        self.reserved.append(self.inbox.statistics().reserved)
+        self.asked.append(list(wants))
+        await checkpoint()
+        count = sum(count for _, count in wants)
+        jobs, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.given += jobs
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fails:
+            self.fails -= 1
+            raise LostConnectionError("lost")
+        await checkpoint()
+        return Claimed(jobs=jobs, now=1000, more=["work"] if len(jobs) == count else [])
+
+    async def recover(
+        self, worker: str, functions: Sequence[str], known: Iterable[str]
+    ) -> Claimed:
+        self.recovered += 1
+        await checkpoint()
+        ids = set(known)
+        answer = Claimed(jobs=[job for job in self.given if job.id not in ids], now=1000)
+        await checkpoint()
+        return answer
+
+
+def make(queue: Any, concurrency: int = 2, prefetch: int = 0, batch: int = 100) -> Fetcher:
+    slots = Slots(concurrency, 10)
+    inbox = Inbox(slots, prefetch)
+    slots.connect(inbox.stir, lambda lent: None)
+    queue.inbox = inbox
+    return Fetcher(queue, "w", ["work"], inbox, Demand(["work"]), Leases(), StoreClock(), batch)
+
+
+async def test_it_claims_what_there_is_room_for_and_reserves_that_first() -> None:
+    queue = Queue(waiting=10)
+    fetcher = make(queue, concurrency=2, prefetch=1)
+    with anyio.move_on_after(1):
+        await fetcher.run()
+    assert queue.asked == [[("work", 3)]]
+    assert queue.reserved == [3]
+    assert fetcher.inbox.statistics().queued == 3
+    assert fetcher.inbox.statistics().reserved == 0
+    assert set(fetcher.leases.ids()) == {job.id for job in queue.given}
+    assert fetcher.clock.now() >= 1000
+
+
+async def test_it_claims_no_more_than_a_batch_at_once() -> None:
+    queue = Queue(waiting=10)
+    fetcher = make(queue, concurrency=5, batch=2)
+    with anyio.move_on_after(1):
+        await fetcher.run()
+    assert [count for [(_, count)] in queue.asked] == [2, 2, 1]
+
+
+async def test_it_sleeps_until_it_hears_of_work_or_a_message_was_probably_lost() -> None:
+    queue = Queue()
+    fetcher = make(queue)
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetcher.run)
+        await anyio.sleep(SWEEP_INTERVAL / 2)
+        assert len(queue.asked) == 1
+        fetcher.demand.note("work")
+        await anyio.sleep(SWEEP_INTERVAL / 2)
+        assert len(queue.asked) == 2
+        await anyio.sleep(SWEEP_INTERVAL)
+        assert len(queue.asked) == 3
+        group.cancel_scope.cancel()
+
+
+async def test_after_a_lost_reply_it_asks_what_it_owns_and_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue = Queue(waiting=3)
+    queue.fails = 1
+    fetcher = make(queue, concurrency=2, prefetch=5)
+    with anyio.move_on_after(2):
+        await fetcher.run()
+    assert "cannot claim" in caplog.text
+    assert queue.recovered == 1
+    assert fetcher.inbox.statistics().queued == 3
+    assert fetcher.inbox.statistics().reserved == 0
+    assert not fetcher.unknown
+
+
+async def test_cancelled_between_a_claim_and_its_reply_it_says_so() -> None:
+    queue = Queue(waiting=1)
+    queue.hold = anyio.Event()
+    fetcher = make(queue)
+    with anyio.move_on_after(1):
+        await fetcher.run()
+    assert fetcher.unknown
+    assert fetcher.inbox.statistics().reserved == 0
+    claimed = await fetcher.recover()
+    assert claimed.jobs == queue.given
+    assert not fetcher.unknown
+
+
+async def test_wherever_it_is_cancelled_no_job_and_no_room_is_lost() -> None:
+    made: list[tuple[Queue, Fetcher]] = []
+
+    async def run() -> None:
+        queue = Queue(waiting=5)
+        queue.fails = 1
+        fetcher = make(queue, concurrency=2, prefetch=10, batch=2)
+        made.append((queue, fetcher))
+        with anyio.move_on_after(3):
+            await fetcher.run()
+
+    async for _ in cancel_everywhere(run):
+        queue, fetcher = made.pop()
+        assert fetcher.inbox.statistics().reserved == 0
+        jobs = fetcher.inbox.empty()
+        if fetcher.unknown:
+            jobs += (await fetcher.recover()).jobs
+        assert sorted(job.id for job in jobs) == sorted(job.id for job in queue.given)
+
+
+async def test_without_room_it_has_nothing_to_prove() -> None:
+    queue = Queue(waiting=1)
+    fetcher = make(queue, concurrency=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetcher.run)
+        await anyio.sleep(100)
+        assert fetcher.claimed_at > anyio.current_time() - 1
+        await fetcher.inbox.receive()
+        fetcher.inbox._slots.give()  # pyright: ignore[reportPrivateUsage]
+        await checkpoint()
+        assert fetcher.claimed_at > anyio.current_time() - 1
+        queue.fails = 1000
+        await anyio.sleep(100)
+        assert fetcher.claimed_at < anyio.current_time() - 50
+        group.cancel_scope.cancel()
+    assert fetcher.claimed_at > anyio.current_time()
