@@ -18,7 +18,17 @@ RIVALS = ("saq", "taskiq", "streaq")
 """The async peers whose fastest is the measure."""
 
 LATENCIES = ("ping_ms", "start_ms", "result_ms")
-HEADINGS = ("", "drain/s", "min-max", "enqueue/s", "PING ms", "start ms", "result ms", "failed")
+HEADINGS = (
+    "",
+    "n",
+    "drain/s",
+    "min-max",
+    "enqueue/s",
+    "PING ms",
+    "start ms",
+    "result ms",
+    "failed",
+)
 
 
 @dataclass(slots=True)
@@ -48,7 +58,8 @@ class Line:
         """Return the line of the table."""
         rates = self.values("throughput", "drain_per_s")
         spread = f"{min(rates):,.0f}-{max(rates):,.0f}" if rates else ""
-        cells = [self.contestant.label, _number(self.middle("throughput", "drain_per_s")), spread]
+        cells = [self.contestant.label, str(len(rates) or "")]
+        cells += [_number(self.middle("throughput", "drain_per_s")), spread]
         cells.append(_number(self.middle("throughput", "enqueue_per_s")))
         for name in LATENCIES:
             pair = [self.middle("latency", name, share) for share in ("p50", "p99")]
@@ -76,6 +87,8 @@ def ratios(lines: Sequence[Line]) -> list[tuple[str, float]]:
         ours, limit = by_name.get(f"upnext ({backend})"), by_name.get(f"limit ({backend})")
         if ours is None:
             continue
+        # Medians of unequal numbers of samples come from unequal moments: say so.
+        flaw = " - INCOMPLETE, samples failed" if ours.failures else ""
         drain = ours.middle("throughput", "drain_per_s")
         enqueue = ours.middle("throughput", "enqueue_per_s")
         ceiling = limit.middle("throughput", "drain_per_s") if limit else None
@@ -87,7 +100,7 @@ def ratios(lines: Sequence[Line]) -> list[tuple[str, float]]:
             (f"RSS growth, 50,000th to 200,000th job, MiB ({backend})", growth, 1.0),
         ):
             if value is not None and measure is not None:
-                found.append((what, value / measure))
+                found.append((what + flaw, value / measure))
     return found
 
 

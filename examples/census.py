@@ -41,6 +41,7 @@ from attrs import Factory, evolve, frozen
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 import upnext
 
@@ -194,7 +195,7 @@ async def count_part(part: Part) -> PartCount:
     for name, count in zip(part.names, counts, strict=True):
         match count:
             case Tally():
-                total += evolve(count, longest_name=f"{part.folder / name}: {count.longest_name}")
+                total += evolve(count, longest_name=f"{count.longest_name} in {part.folder / name}")
             case upnext.TaskExecutionError():
                 unreadable.append(Unreadable(part.folder / name, count.error))
             case _:
@@ -254,30 +255,29 @@ async def produce(directory: Path) -> None:
 
 def show(report: Report, directory: Path) -> None:
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     table = Table(title=f"Python source in {directory}", title_justify="left")
-    table.add_column("package")
+    table.add_column("package", no_wrap=True)
     for heading in ("files", "lines", "code", "comments", "functions", "classes"):
-        table.add_column(heading, justify="right")
-    table.add_column("longest function", overflow="fold")
-    by_size = sorted(report.packages.items(), key=lambda item: -item[1].lines)
-    for package, tally in by_size:
-        table.add_row(package, *row(tally))
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("longest function", no_wrap=True)
+    for package, tally in sorted(report.packages.items(), key=lambda item: -item[1].lines):
+        table.add_row(package, *cells(tally))
     table.add_section()
-    table.add_row("total", *row(sum(report.packages.values(), Tally())), style="bold")
+    table.add_row("total", *cells(sum(report.packages.values(), Tally())), style="bold")
     console.print(table)
 
     if report.unreadable:
-        console.print(f"\n{len(report.unreadable)} files cannot be read:")
+        console.print(f"\n{len(report.unreadable)} of the files cannot be read:")
     for one in sorted(report.unreadable, key=lambda one: one.file):
-        console.print(f"  {one.file}: [red]{one.reason}", highlight=False)
+        console.print(Text.assemble(f"  {one.file}: ", (one.reason, "red")), soft_wrap=True)
 
 
-def row(tally: Tally) -> Iterator[str]:
-    for number in (tally.files, tally.lines, tally.code, tally.comments):
-        yield f"{number:,}"
-    for number in (tally.functions, tally.classes):
-        yield f"{number:,}"
-    yield f"{tally.longest:,} lines, {tally.longest_name}" if tally.longest else ""
+def cells(tally: Tally) -> Iterator[str]:
+    yield from (f"{tally.files:,}", f"{tally.lines:,}", f"{tally.code:,}", f"{tally.comments:,}")
+    yield from (f"{tally.functions:,}", f"{tally.classes:,}")
+    yield f"{tally.longest:,} lines: {tally.longest_name}" if tally.longest else ""
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import anyio
 from _beside import beside
-from attrs import field, frozen
+from attrs import frozen
 
 import upnext
 
@@ -35,7 +35,6 @@ class Invoice:
     due: date
     currency: Currency
     lines: list[Line]
-    tags: frozenset[str] = field(factory=frozenset)
 
 
 @worker.task
@@ -47,7 +46,7 @@ async def total(invoice: Invoice, *discounts: Decimal, at: datetime) -> tuple[De
 
 async def main() -> None:
     lines = [Line("rope", Decimal("60.00"), 2), Line("map", Decimal("12.50"))]
-    invoice = Invoice(UUID(int=7), date(2030, 1, 31), Currency.EUR, lines, frozenset({"new"}))
+    invoice = Invoice(UUID(int=7), date(2030, 1, 31), Currency.EUR, lines)
     result = await total.wait(invoice, Decimal("2.50"), at=datetime(2030, 2, 1, tzinfo=UTC))
     print(result.value)
 

@@ -37,6 +37,9 @@ class JobNotFoundError(UpNextError, LookupError):
         )
         self.job_id = job_id
 
+    def __reduce__(self) -> tuple[type[JobNotFoundError], tuple[str]]:
+        return type(self), (self.job_id,)
+
 
 class CodecError(UpNextError, ValueError):
     """A value cannot be written as JSON or read back as its annotation says.
@@ -49,6 +52,9 @@ class CodecError(UpNextError, ValueError):
         self.path = path
         self.problem = problem
 
+    def __reduce__(self) -> tuple[type[CodecError], tuple[str, str]]:
+        return type(self), (self.path, self.problem)
+
 
 class JobRefusedError(UpNextError):
     """The queue did not accept a job; nothing was stored."""
@@ -56,6 +62,10 @@ class JobRefusedError(UpNextError):
     def __init__(self, job_id: str, why: str) -> None:
         super().__init__(f"job {job_id} was refused: {why}")
         self.job_id = job_id
+        self.why = why
+
+    def __reduce__(self) -> tuple[type[JobRefusedError], tuple[str, ...]]:
+        return type(self), (self.job_id, self.why)
 
 
 class QueueFullError(JobRefusedError):
@@ -63,3 +73,6 @@ class QueueFullError(JobRefusedError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(job_id, "the queue is full (UPNEXT_QUEUE_STREAM_MAXLEN)")
+
+    def __reduce__(self) -> tuple[type[QueueFullError], tuple[str]]:
+        return type(self), (self.job_id,)

@@ -220,7 +220,7 @@ async def test_an_error_is_kept_until_the_job_completes(store: Store) -> None:
 async def test_a_retry_past_the_deadline_fails_at_once(
     store: Store, subject: Subject, delay: int
 ) -> None:
-    await submit(store, new(budget=2_500, key="k"))
+    await submit(store, new(budget=9_000, key="k"))
     job = await claim_one(store)
     subject.advance(4_000)
     await store.settle("w1", [outcome(job, Ending.RETRY, delay=delay, error=b'"E"')])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import mmap
 import shutil
 import struct
@@ -26,7 +27,9 @@ def clock_shim() -> Path | None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or sys.platform != "linux":
         return None
-    target = Path(tempfile.mkdtemp(prefix="upnext-clock-")) / "clock_shim.so"
+    folder = tempfile.mkdtemp(prefix="upnext-clock-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = Path(folder) / "clock_shim.so"
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", target, _SOURCE], check=True, timeout=60
     )

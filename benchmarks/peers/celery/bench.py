@@ -56,7 +56,7 @@ async def client() -> AsyncIterator[Client]:
         yield Client(redis)
 
 
-# https://docs.celeryq.dev/en/stable/reference/cli.html#celery-worker
+# Options as `celery worker --help` lists them.
 WORKER = ["-m", "celery", "-A", "tasks", "worker", "--pool", "threads", "-l", "WARNING"]
 WORKER += ["--concurrency", str(sample.CONCURRENCY)]
 WORKER += ["--without-gossip", "--without-mingle", "--without-heartbeat"]

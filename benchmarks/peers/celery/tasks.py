@@ -1,7 +1,7 @@
 """The tasks of the Celery worker.
 
 Prefetch: https://docs.celeryq.dev/en/stable/userguide/optimizing.html#prefetch-limits says 64 or
-128 a worker thread for many short tasks.
+128 for each slot where there are many short tasks.
 """
 
 from __future__ import annotations

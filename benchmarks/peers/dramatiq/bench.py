@@ -29,7 +29,7 @@ def submit() -> Submission:
 
 
 def result(message: Message[int]) -> Outcome:
-    # Blocks in Redis, no polling: https://dramatiq.io/guide.html#results
+    # Blocks in Redis, no polling: docstring of `RedisBackend.get_result`.
     started = message.get_result(block=True)
     return Outcome(started, time.time_ns())
 
@@ -60,7 +60,7 @@ SUBJECT = sample.Subject(
     finished=lambda redis, jobs: redis.integer("DBSIZE"),
     caller=client,
     results_db=1,
-    # How far a worker reads ahead: https://dramatiq.io/advanced.html#prefetch-limits
+    # How far a worker reads ahead; named in the comments of dramatiq/worker.py, 2.2.1.
     env={"dramatiq_queue_prefetch": "1000"},
 )
 

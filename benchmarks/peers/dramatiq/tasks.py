@@ -1,6 +1,6 @@
 """The actors of the dramatiq worker. Plain functions: its async support adds a thread hop.
 
-Broker and results: https://dramatiq.io/guide.html#results, https://dramatiq.io/reference.html
+Broker and results: https://redis.io/docs/latest/integrate/dramatiq/
 """
 
 from __future__ import annotations

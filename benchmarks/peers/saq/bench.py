@@ -16,7 +16,7 @@ from benchmarks.arrivals import Caller, Outcome, Submission
 
 POLL_INTERVAL = 0.005
 """Seconds between two looks for a result: SAQ's `apply` polls, each 0.5 s unless told otherwise
-(https://saq-py.readthedocs.io/en/latest/queue.html)."""
+(docstring of `Queue.apply`)."""
 
 
 async def put(jobs: int) -> float:

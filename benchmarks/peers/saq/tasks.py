@@ -1,8 +1,8 @@
 """The tasks of the SAQ worker.
 
-Settings: https://saq-py.readthedocs.io/en/latest/settings.html (concurrency),
-https://saq-py.readthedocs.io/en/latest/queue.html (max_concurrent_ops, default 20, throttles
-enqueue and every read of a job). redis-py parses with hiredis where that is installed.
+SAQ documents its settings in docstrings: `saq.worker.Worker` (concurrency) and
+`saq.queue.redis.RedisQueue` (max_concurrent_ops, default 20, throttles enqueue and every read of a
+job). redis-py parses with hiredis where that is installed. uvloop is our addition.
 """
 
 from __future__ import annotations

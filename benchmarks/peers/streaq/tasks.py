@@ -2,7 +2,7 @@
 
 Settings: https://streaq.readthedocs.io/en/latest/worker.html (concurrency, which is
 also how many are prefetched; anyio_backend, anyio_kwargs),
-https://streaq.readthedocs.io/en/latest/task.html (silent).
+and the docstring of `Worker.task` (silent). uvloop is our addition.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from benchmarks.arrivals import Caller, Outcome, Submission
 
 CHECK_INTERVAL = 0.005
 """Seconds between two looks for a result: taskiq polls, each 0.2 s unless told otherwise
-(https://taskiq-python.github.io/guide/getting-started.html)."""
+(docstring of `AsyncTaskiqTask.wait_result`)."""
 
 
 async def put(jobs: int) -> float:

@@ -1,10 +1,9 @@
 """The tasks of the taskiq worker.
 
-Brokers: https://github.com/taskiq-python/taskiq-redis#brokers. The stream broker, because it is
+Brokers: https://pypi.org/project/taskiq-redis. The stream broker, because it is
 the one that acknowledges (the list broker loses what a killed worker held) and reads batches; it
 is also the faster one here.
-taskiq runs on uvloop where that is installed:
-https://taskiq-python.github.io/guide/architecture-overview.html
+The worker runs on uvloop where that is installed (taskiq/cli/worker/run.py; extra `taskiq[uv]`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterable
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -72,6 +74,12 @@ class Renewing:
         self.revoked.append(revoked)
         self.came.set()
 
+    async def renews(self) -> None:
+        """Return when its thread has renewed once."""
+        with anyio.fail_after(HANG):
+            while self.store.renewed.empty():
+                await anyio.sleep(PERIOD)
+
     def block_until_renewed(self, times: int) -> None:
         for _ in range(times):
             assert self.store.renewed.get(timeout=HANG) == [held(self.job)]
@@ -81,7 +89,7 @@ async def test_it_renews_while_the_loop_is_blocked() -> None:
     it = Renewing()
     async with anyio.create_task_group() as group:
         group.start_soon(it.renewal.run)
-        await anyio.sleep(PERIOD / 10)
+        await it.renews()
         it.block_until_renewed(3)  # blocks the loop, as a job may
         group.cancel_scope.cancel()
     assert threading.get_ident() not in it.store.threads
@@ -115,7 +123,7 @@ async def test_it_goes_on_after_the_connection_was_lost(caplog: pytest.LogCaptur
     it.store.answers.put(LostConnectionError("gone"))
     async with anyio.create_task_group() as group:
         group.start_soon(it.renewal.run)
-        await anyio.sleep(PERIOD / 10)
+        await it.renews()
         it.block_until_renewed(3)
         group.cancel_scope.cancel()
     assert "cannot renew 1 leases: gone" in caplog.text
@@ -135,8 +143,9 @@ class Clock:
     """The time as the renewal's thread sees it; a test lets it pass."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        self.now = time.monotonic()
+        # Not the function itself: the event loop goes by it.
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
 
 
 async def test_it_names_what_blocks_the_loop_once(
@@ -146,7 +155,7 @@ async def test_it_names_what_blocks_the_loop_once(
     clock = Clock(monkeypatch)
     async with anyio.create_task_group() as group:
         group.start_soon(it.renewal.run)
-        await anyio.sleep(PERIOD / 10)
+        await it.renews()
         it.block_until_renewed(1)
         clock.now += 5
         it.block_until_renewed(5)
@@ -165,16 +174,14 @@ async def test_past_the_limit_it_renews_no_more_until_the_loop_runs_again(
     clock = Clock(monkeypatch)
     async with anyio.create_task_group() as group:
         group.start_soon(it.renewal.run)
-        await anyio.sleep(PERIOD / 10)
+        await it.renews()
         it.block_until_renewed(1)
         clock.now += 11
         with pytest.raises(queue.Empty):
             for _ in range(3):  # one may have been on its way
                 it.store.renewed.get(timeout=PERIOD * 20)
         monkeypatch.setattr(module, "BEAT_INTERVAL", PERIOD)
-        with anyio.fail_after(HANG):
-            while it.store.renewed.empty():
-                await anyio.sleep(PERIOD)
+        await it.renews()
         group.cancel_scope.cancel()
 
 

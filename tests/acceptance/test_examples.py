@@ -1,0 +1,157 @@
+"""Each example as it stands, on a machine with no Redis: exit code, output, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import find_binary
+from upnext.redis.embedded_place import Place
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+OUTPUT = {
+    "quickstart": [
+        "Hello, world! (complete, attempt 1)",
+        "Good morning, Ada!",
+        "['Hello, Barbara!', 'Hello, Edsger!', 'Hello, Grace!']",
+    ],
+    "retries": [
+        "https://example.org: 200 OK, attempts: 3",
+        "customer 42 after 2 attempts",
+        "failed after 1 attempt: ValueError: 'example.org' is not a URL",
+        "cancelled after 1 attempt: cancelled: there is no customer -1",
+    ],
+    "workflow_tree": ["Ann: 244.50", "Ben: 60.00", "Eve: 211.50"],
+    "cancel_and_deadlines": [
+        "harbour: we stopped waiting; the job is running",
+        "harbour: TaskExecutionError, cancelled: ",
+        "street: TaskTimeoutError, failed: ",
+        "river: TaskExecutionError, expired: ",
+        "moon: TaskExecutionError, expired: ",
+    ],
+    "sync_code": [
+        "ann 8fab1c09cf34",
+        "ben ed09248087c5",
+        "digest 51ab2f4699e7",
+        "digest 7587e365021f",
+        "digest 0aa9d23b91f5",
+        "upnext.TaskTimeoutError: ",
+    ],
+    "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[0].price: "],
+}
+"""How each line of an example's output begins; `census` has tests of its own."""
+
+SOURCES = {
+    "mod.py": (
+        b"# one\n\ndef outer():\n    if True:\n        async def inner(): ...\n"
+        b"        class Local: ...\n    return '''a\nb'''  # two\n"
+    ),
+    "pkg/__init__.py": b"",
+    "pkg/deep/one.py": b"class A:\n    def f(self):\n        pass\n",
+    "pkg/deep/two.py": b"x = (\n    # three\n    1,\n)\n",
+    "pkg/syntax.py": b"def (:\n",
+    "pkg/coding.py": b"# coding: no-such\n",
+    "pkg/bytes.py": b"x = '\xff'\n",
+    "pkg/notes.txt": b"def f(): ...\n",
+    "pkg/site-packages/other.py": b"y = 1\n",
+}
+
+
+def run(script: Path, *words: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a script to its end in an empty directory, with the environment of a fresh machine."""
+    if find_binary("valkey") is None and find_binary("redis") is None:
+        pytest.skip("no server program on this machine")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("UPNEXT_")}
+    path = os.pathsep.join([str(ROOT), str(EXAMPLES)])
+    done = subprocess.run(
+        [sys.executable, script, *words],
+        cwd=cwd,
+        env=kept | {"PYTHONPATH": path, "COLUMNS": "120"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    with Place.open(cwd).server() as alive:
+        assert alive.try_exclusive(), "the embedded server was left running"
+    return done
+
+
+def test_every_example_is_tested() -> None:
+    scripts = {script.stem for script in EXAMPLES.glob("[!_]*.py")}
+
+    assert scripts == {*OUTPUT, "census"}
+
+
+@pytest.mark.hard_limit(120)
+@pytest.mark.parametrize("name", OUTPUT)
+def test_example(name: str, tmp_path: Path) -> None:
+    done = run(EXAMPLES / f"{name}.py", cwd=tmp_path)
+
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(OUTPUT[name]), done.stdout
+    for line, beginning in zip(lines, OUTPUT[name], strict=True):
+        assert line.startswith(beginning)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.hard_limit(120)
+def test_census(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for name, content in SOURCES.items():
+        file = source / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    done = run(EXAMPLES / "census.py", str(source), cwd=tmp_path)
+
+    rows = [line.strip("│").split("│") for line in done.stdout.splitlines() if line[:1] == "│"]
+    table = {name.strip(): [cell.strip() for cell in cells] for name, *cells in rows}
+    assert table == {
+        "(modules)": ["1", "8", "5", "2", "2", "1", "6 lines: outer in mod.py"],
+        "pkg": ["3", "7", "6", "1", "1", "1", "2 lines: f in pkg/deep/one.py"],
+        "total": ["4", "15", "11", "3", "3", "2", "6 lines: outer in mod.py"],
+    }
+    _, _, unreadable = done.stdout.partition("3 of the files cannot be read:\n")
+    told = [line.strip() for line in unreadable.splitlines()]
+    assert [line.partition(": ")[0] for line in told] == [
+        "pkg/bytes.py",
+        "pkg/coding.py",
+        "pkg/syntax.py",
+    ]
+    assert all("SyntaxError: " in line for line in told)
+
+
+@pytest.mark.hard_limit(120)
+@pytest.mark.parametrize(
+    ("at_import", "in_job", "said"),
+    [
+        ("if __name__ != '__main__': raise RuntimeError('no luck')", "", "did not start"),
+        ("", "os._exit(3)", "ended by itself"),
+    ],
+)
+def test_a_broken_worker_keeps_nobody_waiting(
+    at_import: str, in_job: str, said: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import os\nimport anyio, upnext\nfrom _beside import beside\n"
+        f"{at_import}\n"
+        "worker = upnext.Worker('broken')\n"
+        f"@worker.task\nasync def work() -> None: {in_job or '...'}\n"
+        "if __name__ == '__main__':\n"
+        "    with beside(__file__):\n"
+        "        anyio.run(work.wait)\n"
+    )
+
+    done = run(script, cwd=tmp_path, code=1)
+
+    assert f"The worker {said}" in done.stderr

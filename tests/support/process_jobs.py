@@ -1,0 +1,58 @@
+"""Tasks for worker processes: they import this module again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from upnext import Discard, Retry, SyncExecutor, Worker, get_current_context
+
+worker = Worker("processes", concurrency=2, sync_executor=SyncExecutor.PROCESS)
+
+
+@worker.task
+def who_am_i() -> dict[str, Any]:
+    context = get_current_context()
+    return {
+        "pid": os.getpid(),
+        "job_id": context.job_id,
+        "root_id": context.root_id,
+        "parent_id": context.parent_id,
+        "attempt": context.attempt,
+    }
+
+
+@worker.task(timeout=1)
+def too_slow(path: str) -> None:
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(3600)
+
+
+@worker.task
+def wicked(how: str) -> Any:
+    match how:
+        case "error":
+            raise KeyError("k")
+        case "exit":
+            sys.exit(3)
+        case "die":
+            os._exit(3)
+        case "discard":
+            raise Discard("no use")
+        case "retry":
+            raise Retry(1)
+        case "unspeakable":
+            raise Unspeakable
+        case _:
+            return object()
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot be pickled")
