@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import _thread
+import os
+import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from threading import Event, Thread
 
 
 @contextmanager
-def beside(file: str, log: Callable[[str], object] = sys.stderr.write) -> Iterator[None]:
+def beside(file: str, log: Callable[[str], object] = sys.stderr.write) -> Generator[None]:
     """Run `upnext run FILE` as a child process for the length of the block.
 
     The block begins once the worker has started, and ends with a SIGTERM that lets it drain. A
@@ -29,14 +30,15 @@ def beside(file: str, log: Callable[[str], object] = sys.stderr.write) -> Iterat
     tail: deque[str] = deque(maxlen=20)
     leaving = Event()
 
-    def relay() -> None:
-        for line in worker.stderr:
+    def relay(lines: Iterable[str]) -> None:
+        for line in lines:
             tail.append(line)
             log(line)
         if not leaving.is_set():
-            _thread.interrupt_main()
+            os.kill(os.getpid(), signal.SIGINT)
 
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
         try:
             for line in worker.stderr:
                 tail.append(line)
@@ -44,14 +46,16 @@ def beside(file: str, log: Callable[[str], object] = sys.stderr.write) -> Iterat
                     break
             else:
                 raise SystemExit(f"The worker did not start:\n{''.join(tail)}")
-            relaying = Thread(target=relay)
+            relaying = Thread(target=relay, args=(worker.stderr,))
             relaying.start()
             try:
                 yield
             except KeyboardInterrupt:
-                if relaying.is_alive():
-                    raise  # Ctrl+C, not the relay
-                raise SystemExit(f"The worker ended by itself:\n{''.join(tail)}") from None
+                if not relaying.is_alive():
+                    raise SystemExit(f"The worker ended by itself:\n{''.join(tail)}") from None
+                # Ctrl+C; the terminal has sent it to the worker as well.
+                print("\nFinishing what runs. Ctrl+C again to stop at once.", file=sys.stderr)
+                raise SystemExit(130) from None
             finally:
                 leaving.set()
                 worker.terminate()

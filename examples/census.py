@@ -82,6 +82,7 @@ class Tally:
     longest: int = 0
     """Lines of the longest function."""
     longest_name: str = ""
+    """Its file and its name."""
 
     def __add__(self, other: Tally) -> Tally:
         longest = max(self, other, key=lambda tally: tally.longest)
@@ -136,8 +137,8 @@ class Plan:
 
 @frozen
 class Report:
-    packages: dict[str, Tally] = Factory(dict)
-    unreadable: list[Unreadable] = Factory(list)
+    packages: dict[str, Tally] = Factory(dict[str, Tally])
+    unreadable: list[Unreadable] = Factory(list[Unreadable])
 
 
 @files.task(timeout=60)
@@ -195,7 +196,7 @@ async def count_part(part: Part) -> PartCount:
     for name, count in zip(part.names, counts, strict=True):
         match count:
             case Tally():
-                total += evolve(count, longest_name=f"{count.longest_name} in {part.folder / name}")
+                total += evolve(count, longest_name=f"{name}: {count.longest_name}")
             case upnext.TaskExecutionError():
                 unreadable.append(Unreadable(part.folder / name, count.error))
             case _:
@@ -256,12 +257,12 @@ async def produce(directory: Path) -> None:
 def show(report: Report, directory: Path) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=120)
+        console = Console(width=140)
     table = Table(title=f"Python source in {directory}", title_justify="left")
     table.add_column("package", no_wrap=True)
     for heading in ("files", "lines", "code", "comments", "functions", "classes"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("longest function", no_wrap=True)
+    table.add_column("longest function")
     for package, tally in sorted(report.packages.items(), key=lambda item: -item[1].lines):
         table.add_row(package, *cells(tally))
     table.add_section()
@@ -277,7 +278,7 @@ def show(report: Report, directory: Path) -> None:
 def cells(tally: Tally) -> Iterator[str]:
     yield from (f"{tally.files:,}", f"{tally.lines:,}", f"{tally.code:,}", f"{tally.comments:,}")
     yield from (f"{tally.functions:,}", f"{tally.classes:,}")
-    yield f"{tally.longest:,} lines: {tally.longest_name}" if tally.longest else ""
+    yield f"{tally.longest:,} lines, {tally.longest_name}" if tally.longest else ""
 
 
 def main() -> None:

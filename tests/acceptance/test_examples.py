@@ -43,7 +43,7 @@ OUTPUT = {
         "digest 0aa9d23b91f5",
         "upnext.TaskTimeoutError: ",
     ],
-    "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[0].price: "],
+    "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[2].price: "],
 }
 """How each line of an example's output begins; `census` has tests of its own."""
 
@@ -116,9 +116,9 @@ def test_census(tmp_path: Path) -> None:
     rows = [line.strip("│").split("│") for line in done.stdout.splitlines() if line[:1] == "│"]
     table = {name.strip(): [cell.strip() for cell in cells] for name, *cells in rows}
     assert table == {
-        "(modules)": ["1", "8", "5", "2", "2", "1", "6 lines: outer in mod.py"],
-        "pkg": ["3", "7", "6", "1", "1", "1", "2 lines: f in pkg/deep/one.py"],
-        "total": ["4", "15", "11", "3", "3", "2", "6 lines: outer in mod.py"],
+        "(modules)": ["1", "8", "6", "2", "2", "1", "6 lines, mod.py: outer"],
+        "pkg": ["3", "7", "6", "1", "1", "1", "2 lines, one.py: f"],
+        "total": ["4", "15", "12", "3", "3", "2", "6 lines, mod.py: outer"],
     }
     _, _, unreadable = done.stdout.partition("3 of the files cannot be read:\n")
     told = [line.strip() for line in unreadable.splitlines()]

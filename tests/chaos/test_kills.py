@@ -20,6 +20,7 @@ from redis import Redis
 
 import upnext
 from tests.support import service
+from tests.support.events import read_events
 from tests.support.servers import RedisServer
 from tests.support.workers import STARTED, Ledger, WorkerProcess, workers
 from upnext.worker.settlement.flusher import MOST_PER_WRITE
@@ -98,10 +99,10 @@ def _check(client: Redis, accepted: set[str], ledger: Ledger, killed: list[int])
     statuses = {job: client.hget(f"{prefix}job:{job}", "status") for job in accepted}
     assert Counter(statuses.values()) == {"complete": JOBS}  # nothing lost, nothing failed
     ends: Counter[str] = Counter()
-    events: Any = client.xrange(f"{prefix}events")
-    for _, event in events:
-        if event["type"] in TERMINAL:
-            ends[event["id"]] += 1
+    for _, events in read_events(client, prefix):
+        for event in events:
+            if event[b"type"].decode() in TERMINAL:
+                ends[event[b"id"].decode()] += 1
     assert ends == Counter(dict.fromkeys(accepted, 1))
     starts = ledger.starts()
     assert set(starts) == accepted

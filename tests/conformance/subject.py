@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import redis
 
 from tests.support.clocked import START, ClockedServer
+from tests.support.events import read_events
 from upnext.contracts.keys import GROUP, Keys
 from upnext.model.identity import new_job_id
 from upnext.model.job import Held, Job, JobRecord, NewJob, Rescued
@@ -129,10 +130,10 @@ class ServerSubject:
         self.server.advance(milliseconds)
 
     def events(self, function: str = "work") -> list[dict[str, bytes]]:
-        entries: list[Any] = self.client.xrange(KEYS.function(function) + "events")
         return [
-            {name.decode(): value for name, value in fields.items() if value}
-            for _, fields in entries
+            {name.decode(): value for name, value in event.items()}
+            for _, events in read_events(self.client, KEYS.function(function))
+            for event in events
         ]
 
     def in_lanes(self, function: str = "work") -> int:

@@ -61,7 +61,7 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     elif damage == "number":
         client.hset(broken, "delivery", "many")
     else:
-        client.hset(broken, "deadline", "tomorrow")
+        client.hset(broken, mapping={"more": 1, "deadline": "tomorrow"})
     claimed = await claim(server.store, count=10)
     assert [job.id for job in claimed] == [jobs[0].id, jobs[2].id]
     assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": jobs[1].id.encode()}]
@@ -88,7 +88,7 @@ async def test_a_damaged_job_settles_alone(server: ServerSubject, client: redis.
 async def test_a_damaged_job_holds_up_no_rescue(server: ServerSubject, client: redis.Redis) -> None:
     await submit(server.store, *(new() for _ in range(3)))
     first, broken, last = await claim(server.store, count=3)
-    client.hset(KEYS.job(broken.id), "rescues", "many")
+    client.hset(KEYS.job(broken.id), mapping={"more": 1, "rescues": "many"})
     server.advance(1_000)
     assert (await rescue(server.store, 1_000)).requeued == [first.id, last.id]
     assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": broken.id.encode()}]

@@ -13,6 +13,7 @@ import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.support.clocked import ClockedServer
+from tests.support.events import read_events
 from upnext.contracts.keys import GROUP, Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import JobRecord
@@ -118,11 +119,12 @@ class Rig:
             if queue:
                 queue.events.clear()
             found: dict[bytes, list[dict[bytes, bytes]]] = defaultdict(list)
-            key = KEYS.function(name) + "events"
-            entries: list[Any] = self.client.xrange(key, self._last_event[name], "+")
-            for entry, fields in entries:
+            for entry, events in read_events(
+                self.client, KEYS.function(name), self._last_event[name]
+            ):
                 self._last_event[name] = "(" + entry.decode()
-                found[fields[b"id"]].append({k: v for k, v in fields.items() if v})
+                for event in events:
+                    found[event[b"id"]].append(event)
             assert found == expected, "the events differ"
 
     def lanes(self, name: str) -> list[str]:

@@ -294,7 +294,7 @@ class QueueMachine(RuleBasedStateMachine):
         permanent = {KEYS.functions}
         for name in FUNCTIONS:
             prefix = KEYS.function(name)
-            permanent |= {prefix + suffix for suffix in ("lanes", "share", "definition", "dead")}
+            permanent |= {prefix + suffix for suffix in _PERMANENT}
             permanent |= set(self.rig.lanes(name))
         assert left <= permanent, "keys leaked"
 
@@ -351,3 +351,7 @@ def test_the_queue_does_what_its_model_does() -> None:
                 report_multiple_bugs=False,
             ),
         )
+
+
+_PERMANENT = ("lanes", "share", "definition", "dead", "journal")
+"""What stays of a function for ever: few and small."""

@@ -45,12 +45,12 @@ def wicked(how: str) -> Any:
         case "retry":
             raise Retry(1)
         case "unspeakable":
-            raise Unspeakable
+            raise UnspeakableError
         case _:
             return object()
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -131,7 +131,21 @@ async def running(
                 tree.shutdown.stop_now()
 
 
-async def until(condition: Callable[[], Any], step: Callable[[], Awaitable[Any]]) -> None:
-    """Take steps until something holds; virtual time or checkpoints, never real time."""
-    while not condition():
-        await step()
+async def until(condition: Callable[[], Any]) -> None:
+    """Return when something holds. In virtual time that is no wait for time."""
+    while not condition():  # noqa: ASYNC110 - what is looked at has no event
+        await anyio.sleep(0.01)
+
+
+async def raise_while_cancelled() -> None:
+    """Cancelled, it raises an error together with the cancellation."""
+
+    async def child() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("while cleaning up")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(child)
+        group.start_soon(anyio.sleep_forever)

@@ -1,8 +1,10 @@
 """The event stream of a function: every transition of every job, for whoever keeps history.
 
-The script that makes a transition appends its event, so state and history cannot part. An
-event's time is that of its stream id: milliseconds of the store's clock. Fields that do not
-apply are absent.
+The script that makes transitions appends their events, so state and history cannot part. One
+stream entry holds all events of one script call: a field `at` (Unix milliseconds of the store's
+clock), then the events, each from its field `type` to the next. The entry's id is
+`<events written so far>-0`, so it says how many events went before, and a gap shows. Fields that
+do not apply are absent.
 
     scheduled         accepted, runs later      name arguments due priority deadline key parent
                                                 root source
@@ -45,8 +47,8 @@ class EventType(StrEnum):
 class Event:
     """One transition. Times are Unix milliseconds of the store's clock."""
 
-    id: str
-    """The entry's id in the stream; unique in its function, and in order."""
+    number: int
+    """Counts the events of its function from 1; unique there, and in order."""
     at: int
     type: EventType
     job_id: str
@@ -61,7 +63,7 @@ class Event:
     """The function's name."""
     key: str | None = None
     parent_id: str | None = None
-    root_id: str | None = None
+    root_id: str
     reason: str | None = None
     arguments: bytes | None = None
     source: bytes | None = None
@@ -70,41 +72,65 @@ class Event:
     """JSON of a `Failure`."""
 
 
-def decode_event(entry_id: bytes, fields: Sequence[bytes]) -> Event:
-    """Read one entry of an event stream, its fields and values flat.
+def decode_entry(entry_id: bytes, fields: Sequence[bytes]) -> list[Event]:
+    """Read one entry of an event stream, its fields and values flat: the events of one call.
 
     Raises:
-        ValueError: This is not an event of ours.
+        ValueError: This is not an entry of ours.
     """
-    raw = dict(zip(fields[::2], fields[1::2], strict=True))
+    at, events = split_entry(fields)
+    first = int(entry_id.partition(b"-")[0]) - len(events) + 1
+    return [_event(first + i, at, raw) for i, raw in enumerate(events)]
 
+
+def split_entry(fields: Sequence[bytes]) -> tuple[int, list[dict[bytes, bytes]]]:
+    """The time of an entry, and the fields of each of its events.
+
+    Raises:
+        ValueError: This is not an entry of ours.
+    """
+    at, events = 0, list[dict[bytes, bytes]]()
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        if name == b"type":
+            events.append({name: value})
+        elif events:
+            if value:
+                events[-1][name] = value
+        elif name == b"at":
+            at = int(value)
+        else:
+            raise ValueError(f"an event must begin with its type, not with {name!r}")
+    return at, events
+
+
+def _event(number: int, at: int, raw: Mapping[bytes, bytes]) -> Event:
     def text(name: bytes) -> str | None:
         value = raw.get(name)
         return value.decode(errors="replace") if value else None
 
-    def number(name: bytes) -> int | None:
+    def integer(name: bytes) -> int | None:
         value = raw.get(name)
         return int(value) if value else None
 
     job_id = text(b"id")
     if job_id is None:
-        raise ValueError(f"event {entry_id!r} names no job")
+        raise ValueError(f"event {number} names no job")
     return Event(
-        id=entry_id.decode(),
-        at=int(entry_id.partition(b"-")[0]),
+        number=number,
+        at=at,
         type=EventType(text(b"type") or ""),
         job_id=job_id,
-        attempt=number(b"attempt"),
-        delivery=number(b"delivery"),
+        attempt=integer(b"attempt"),
+        delivery=integer(b"delivery"),
         worker=text(b"worker"),
-        started_at=number(b"started"),
-        due_at=number(b"due"),
-        deadline=number(b"deadline"),
-        priority=number(b"priority"),
+        started_at=integer(b"started"),
+        due_at=integer(b"due"),
+        deadline=integer(b"deadline"),
+        priority=integer(b"priority"),
         name=text(b"name"),
         key=text(b"key"),
         parent_id=text(b"parent"),
-        root_id=text(b"root"),
+        root_id=text(b"root") or job_id,
         reason=text(b"reason"),
         **_payloads(raw),
     )

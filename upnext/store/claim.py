@@ -26,27 +26,31 @@ def parse_claimed(functions: Sequence[str], replies: Sequence[list[Any]]) -> Cla
     more: list[str] = []
     now = 0
     for function, (now, filled, rows) in zip(functions, replies, strict=True):
-        jobs.extend(_job(row, now) for row in rows)
+        jobs += [_job(function, row, now) for row in rows]
         if filled:
             more.append(function)
     return Claimed(jobs=jobs, now=now, more=more)
 
 
-def _job(row: list[Any], now: int) -> Job:
-    (job_id, name, arguments, attempt, delivery, priority, created, deadline, *rest) = row
-    parent, root, rescues, key, source = rest
+def _job(function: str, row: list[Any], now: int) -> Job:
+    job_id = row[0].decode()
+    if len(row) == 5:  # a plain job, as most are
+        priority = deadline = rescues = 0
+        parent = root = key = source = b""
+    else:
+        priority, deadline, parent, root, rescues, key, source = row[5:]
     return Job(
-        id=job_id.decode(),
-        function=name.decode(),
-        arguments=arguments,
-        attempt=int(attempt),
-        delivery=int(delivery),
+        id=job_id,
+        function=function,
+        arguments=row[1],
+        attempt=int(row[2]),
+        delivery=int(row[3]),
         priority=int(priority),
-        created_at=int(created),
+        created_at=int(row[4]),
         claimed_at=now,
         deadline=int(deadline) if deadline else None,
         parent_id=parent.decode(),
-        root_id=root.decode(),
+        root_id=root.decode() or job_id,
         rescues=int(rescues),
         key=key.decode(),
         source=source,

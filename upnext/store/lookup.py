@@ -37,7 +37,7 @@ def parse_record(job_id: str, reply: Mapping[bytes, bytes] | Sequence[bytes]) ->
         finished_at=number(b"finished"),
         deadline=number(b"deadline"),
         parent_id=text(b"parent"),
-        root_id=text(b"root"),
+        root_id=text(b"root") or job_id,
         rescues=number(b"rescues") or 0,
         key=text(b"key"),
         source=reply.get(b"source", b""),

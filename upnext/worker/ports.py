@@ -72,6 +72,10 @@ class HearPort(Protocol):
     async def attend(self, waiter: Waiter) -> None: ...
 
 
+class ControlPort(HearPort, ClaimPort, Protocol):
+    """Hear what others want, and pass on what this worker has no room for."""
+
+
 class PresencePort(Protocol):
     """Say that this worker is there, what it runs, and that it leaves."""
 

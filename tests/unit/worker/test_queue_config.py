@@ -28,8 +28,15 @@ def test_every_override_is_a_setting() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch_size", 0), ("inbox_size", -1), ("outbox_size", 0), ("flush_interval_ms", 0)]
-    + [("claim_timeout_ms", 99), ("job_ttl_seconds", 0), ("stream_maxlen", -1)],
+    [
+        ("batch_size", 0),
+        ("inbox_size", -1),
+        ("outbox_size", 0),
+        ("flush_interval_ms", 0),
+        ("claim_timeout_ms", 99),
+        ("job_ttl_seconds", 0),
+        ("stream_maxlen", -1),
+    ],
 )
 def test_what_cannot_work_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):

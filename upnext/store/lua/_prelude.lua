@@ -8,26 +8,56 @@ local GROUP = 'workers'
 local EVENTS_LIVE = 7 * 24 * 3600 * 1000
 local HUNGRY_LIVE = 15 * 60 * 1000
 local MARK_LIVE = 24 * 3600 * 1000
+local MOST_WORDS = 4000 -- Lua cannot unpack many more than 8,000 values
+
+-- What happened to jobs in this call: values for the event stream, each event from its `type` on.
+local journal, events, kept, present = {}, 0, 0, 0
+
+-- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
+-- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
+-- as many events as asked for, however they are packed.
+local function write_journal(P)
+  if events == 0 then return end
+  local last = redis.call('INCRBY', P .. 'journal', events)
+  redis.call('XADD', P .. 'events', 'MINID', '~', math.max(0, last - kept), last .. '-0',
+    unpack(journal))
+  redis.call('PEXPIRE', P .. 'events', EVENTS_LIVE)
+  journal, events = {}, 0
+end
 
 local function register(verb, callback, ...)
+  local function run(keys, args)
+    journal, events = {}, 0
+    -- A call that fails halfway has made the transitions it made: history must hear of them.
+    local ok, reply = pcall(callback, keys, args)
+    write_journal(keys[1])
+    if ok or type(reply) == 'table' then return reply end -- a server's error keeps its code
+    return redis.error_reply(tostring(reply))
+  end
   redis.register_function{
-    function_name = LIBRARY .. '_' .. verb, callback = callback, flags = {...},
+    function_name = LIBRARY .. '_' .. verb, callback = run, flags = {...},
   }
 end
 
+-- The time of this call; every verb asks for it first.
 local function clock()
   local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  present = t[1] * 1000 + math.floor(t[2] / 1000)
+  return present
 end
 
-local function emit(P, keep, kind, id, ...)
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', keep, '*', 'type', kind, 'id', id, ...)
-end
-
--- Every verb that may have emitted ends with this: the stream of a function that nobody uses
--- any more goes by itself.
-local function keep_events(P)
-  redis.call('PEXPIRE', P .. 'events', EVENTS_LIVE)
+-- Note a transition, its fields given as a table; `keep` is about how many events the stream
+-- holds.
+local function emit(P, keep, kind, id, fields)
+  local n = #journal
+  if n > MOST_WORDS then
+    write_journal(P)
+    n = 0
+  end
+  if n == 0 then journal[1], journal[2], n = 'at', string.format('%d', present), 2 end
+  journal[n + 1], journal[n + 2], journal[n + 3], journal[n + 4] = 'type', kind, 'id', id
+  for i = 1, #fields do journal[n + 4 + i] = fields[i] end
+  events, kept = events + 1, keep
 end
 
 -- Tell one worker that has free slots. A channel nobody listens to belongs to a dead worker:
@@ -79,7 +109,7 @@ end
 -- Have a channel told of the end of a job, once.
 local function join(job, waiters, channel)
   if channel ~= '' and not string.find(' ' .. waiters .. ' ', ' ' .. channel .. ' ', 1, true) then
-    redis.call('HSET', job, 'waiters', waiters .. ' ' .. channel)
+    redis.call('HSET', job, 'more', 1, 'waiters', waiters .. ' ' .. channel)
   end
 end
 
@@ -87,50 +117,58 @@ local function json_or_null(text)
   return text == '' and 'null' or text
 end
 
--- Names and values without those whose value is '': an absent field costs nothing.
-local function filled(...)
-  local out = {}
-  for i = 1, select('#', ...), 2 do
-    local name, value = select(i, ...)
-    if value and value ~= '' then out[#out + 1], out[#out + 2] = name, value end
+-- Add a name and its value to a list, unless the value is '': an absent field costs nothing.
+local function add(list, name, value)
+  if value and value ~= '' then
+    local n = #list
+    list[n + 1], list[n + 2] = name, value
   end
-  return unpack(out)
 end
 
-local READ = {'status', 'worker', 'delivery', 'attempt', 'lane', 'entry', 'key', 'parent', 'root',
-  'waiters', 'priority', 'deadline', 'rescues', 'cancel'}
-
 -- What the scripts decide by, of one job; nil when there is no such job, or no hash under its
--- key: one damaged job must not hold up the others of a call.
+-- key: one damaged job must not hold up the others of a call. Most jobs are plain: they have
+-- nothing but what every job has. Those with `more` to them cost a second look.
 local function find(job)
-  local v = redis.pcall('HMGET', job, unpack(READ))
+  local v = redis.pcall('HMGET', job, 'status', 'worker', 'delivery', 'attempt', 'lane', 'entry',
+    'more')
   if not v[1] then return nil end
-  return {
+  local found = {
     status = v[1], worker = v[2] or '', delivery = v[3] or '0', attempt = v[4] or '0',
-    lane = v[5] or '', entry = v[6] or '', key = v[7], parent = v[8], root = v[9],
-    waiters = v[10], priority = v[11] or '0', deadline = v[12] or '', rescues = v[13] or '0',
-    cancel = v[14], -- false unless asked for; an empty reason is a request, too
+    lane = v[5] or '', entry = v[6] or '', priority = '0', deadline = '', rescues = '0',
   }
+  if v[7] then
+    local w = redis.call('HMGET', job, 'key', 'parent', 'root', 'waiters', 'priority', 'deadline',
+      'rescues', 'cancel')
+    found.key, found.parent, found.root, found.waiters = w[1], w[2], w[3], w[4]
+    found.priority, found.deadline, found.rescues = w[5] or '0', w[6] or '', w[7] or '0'
+    found.cancel = w[8] -- false unless asked for; an empty reason is a request, too
+  end
+  return found
 end
 
 -- The end of a job: the record gets its time to live, its key and family mark go, those who
 -- wait are told, history gets its event. `found` is what the caller read of the record.
 local function finish(P, keep, ttl, id, job, now, found, status, result, err, reason, started)
-  if found.delivery == '0' or (found.delivery == '1' and found.status == 'running') then
-    redis.call('HSET', job, 'status', status, 'finished', now,
-      filled('started', started, 'result', result, 'error', err, 'reason', reason))
+  local event = {'attempt', found.attempt, 'delivery', found.delivery}
+  local first = found.delivery == '0' or (found.delivery == '1' and found.status == 'running')
+  if first and err == '' and reason == '' then
+    redis.call('HSET', job, 'status', status, 'finished', now, 'started', started, 'result',
+      result)
   else -- nothing of an earlier attempt may stay
     redis.call('HSET', job, 'status', status, 'finished', now, 'started', started, 'result',
       result, 'error', err, 'reason', reason)
   end
+  add(event, 'worker', found.worker)
+  add(event, 'started', started)
+  add(event, 'result', result)
+  add(event, 'error', err)
+  add(event, 'reason', reason)
+  emit(P, keep, status, id, event)
   redis.call('PEXPIRE', job, ttl)
   if found.key and redis.call('GET', P .. 'key:' .. found.key) == id then
     redis.call('DEL', P .. 'key:' .. found.key)
   end
   if found.parent then redis.call('SREM', P .. 'family:' .. found.root, id) end
-  emit(P, keep, status, id, 'attempt', found.attempt, 'delivery', found.delivery,
-    filled('worker', found.worker, 'started', started, 'result', result, 'error', err,
-      'reason', reason))
   if found.waiters then
     local notice = '{"id":"' .. id .. '","status":"' .. status .. '","attempt":' .. found.attempt
       .. ',"started_at":' .. json_or_null(started)
@@ -148,4 +186,14 @@ local function id_in(fields)
   for i = 1, #fields, 2 do
     if fields[i] == 'id' then return fields[i + 1] end
   end
+end
+
+-- A running job as its worker is given it: {id, arguments, attempt, delivery, created} and, with
+-- more to it, {..., priority, deadline, parent, root, rescues, key, source}.
+local function row_of(id, job, arguments, attempt, delivery, created, more)
+  if not more then return {id, arguments, attempt, delivery, created} end
+  local w = redis.call('HMGET', job, 'priority', 'deadline', 'parent', 'root', 'rescues', 'key',
+    'source')
+  return {id, arguments, attempt, delivery, created, w[1] or '0', w[2] or '', w[3] or '',
+    w[4] or '', w[5] or '0', w[6] or '', w[7] or ''}
 end

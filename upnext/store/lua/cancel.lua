@@ -12,9 +12,10 @@ local function cancel_one(P, keep, ttl, now, id, reason, channels)
   if not found then return 'missing' end
   if found.status == 'running' then
     if not found.cancel then
-      redis.call('HSET', job, 'cancel', reason)
-      emit(P, keep, 'cancel_requested', id, 'attempt', found.attempt, 'worker', found.worker,
-        'reason', reason)
+      redis.call('HSET', job, 'more', 1, 'cancel', reason)
+      local event = {'attempt', found.attempt, 'worker', found.worker}
+      add(event, 'reason', reason)
+      emit(P, keep, 'cancel_requested', id, event)
     end
     redis.call('PUBLISH', channels .. found.worker,
       'cancel ' .. id .. ' ' .. found.delivery .. ' ' .. reason)
@@ -33,11 +34,7 @@ end
 register('cancel', function(keys, args)
   local P, now = keys[1], clock()
   local scope, id, reason, channels, keep, ttl = unpack(args)
-  if scope == 'job' then
-    local verdict = cancel_one(P, keep, ttl, now, id, reason, channels)
-    keep_events(P)
-    return verdict
-  end
+  if scope == 'job' then return cancel_one(P, keep, ttl, now, id, reason, channels) end
   redis.call('ZREMRANGEBYSCORE', P .. 'cancelled', '-inf', now)
   redis.call('ZADD', P .. 'cancelled', now + MARK_LIVE, id)
   redis.call('PEXPIRE', P .. 'cancelled', MARK_LIVE)
@@ -46,6 +43,5 @@ register('cancel', function(keys, args)
     local verdict = cancel_one(P, keep, ttl, now, child, reason, channels)
     if verdict == 'cancelled' or verdict == 'requested' then reached = reached + 1 end
   end
-  keep_events(P)
   return reached
 end, 'allow-oom')

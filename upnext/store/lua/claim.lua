@@ -1,9 +1,8 @@
 -- claim: hand waiting jobs of one function to a worker.
 -- keys: P
 -- args: worker id, worker's channel, jobs wanted, events kept, ms a finished record lives
--- result: {now, filled (1 when more probably waits: ask again), {job...}}; a job is
---         {id, name, arguments, attempt, delivery, priority, created, deadline, parent, root,
---          rescues, key, source}
+-- result: {now, filled (1 when more probably waits: ask again), {job...}}; a job is what row_of
+--         says
 -- Allowed when memory is full: claiming is how a full server drains.
 -- Nothing wanted: the worker has no free slot and hands the wake it got on to another.
 --
@@ -28,10 +27,9 @@ local function read_lane(P, lane, worker, count)
   return reply[1][2]
 end
 
--- Whether what `take` reads of a job is all there.
-local function is_sound(v)
-  return v[3] and v[4] and tonumber(v[5]) and tonumber(v[6] or 0) and tonumber(v[7] or 0)
-    and tonumber(v[9] or 0) and tonumber(v[10] or 0) and tonumber(v[12] or 0)
+-- Whether the numbers of a job with more to it are numbers.
+local function is_sound(row)
+  return not row[6] or tonumber(row[6]) and tonumber(row[10]) and (row[7] == '' or tonumber(row[7]))
 end
 
 register('claim', function(keys, args)
@@ -42,22 +40,25 @@ register('claim', function(keys, args)
   local function take(lane, entry, fields)
     local id = id_in(fields)
     local job = P .. 'job:' .. (id or '')
-    local v = id and redis.pcall('HMGET', job, 'status', 'entry', 'name', 'arguments', 'created',
-      'attempt', 'delivery', 'root', 'priority', 'deadline', 'parent', 'rescues', 'key', 'source')
+    local v = id and redis.pcall('HMGET', job, 'status', 'entry', 'arguments', 'created', 'attempt',
+      'delivery', 'more')
     if not v or not v[1] then return set_aside(P, lane, entry, fields) end
     if v[1] ~= 'queued' or v[2] ~= entry then return drop_entry(P, lane, entry) end
-    if not is_sound(v) then return set_aside(P, lane, entry, fields) end
-    if v[10] and tonumber(v[10]) <= now then
+    local attempt, delivery = tonumber(v[5] or 0), tonumber(v[6] or 0)
+    local row = v[3] and tonumber(v[4]) and attempt and delivery
+      and row_of(id, job, v[3], attempt + 1, delivery + 1, v[4], v[7])
+    if not row or not is_sound(row) then return set_aside(P, lane, entry, fields) end
+    local deadline = row[7] and tonumber(row[7])
+    if deadline and deadline <= now then
       drop_entry(P, lane, entry)
       return finish(P, keep, ttl, id, job, now, find(job), 'expired', '', '',
         'the deadline passed before a worker was free', '')
     end
-    local attempt, delivery = (v[6] or 0) + 1, (v[7] or 0) + 1
-    redis.call('HSET', job, 'status', 'running', 'attempt', attempt, 'delivery', delivery,
+    redis.call('HSET', job, 'status', 'running', 'attempt', attempt + 1, 'delivery', delivery + 1,
       'worker', worker, 'claimed', now)
-    emit(P, keep, 'running', id, 'attempt', attempt, 'delivery', delivery, 'worker', worker)
-    jobs[#jobs + 1] = {id, v[3], v[4], attempt, delivery, v[9] or '0', v[5], v[10] or '',
-      v[11] or '', v[8] or '', v[12] or '0', v[13] or '', v[14] or ''}
+    emit(P, keep, 'running', id,
+      {'attempt', attempt + 1, 'delivery', delivery + 1, 'worker', worker})
+    jobs[#jobs + 1] = row
   end
 
   local function read(lane, most)
@@ -85,7 +86,6 @@ register('claim', function(keys, args)
     read(lane, want - #jobs)
   end
 
-  if looked > 0 then keep_events(P) end
   if #jobs < want and looked < want + PATIENCE then
     redis.call('SADD', P .. 'hungry', channel)
     redis.call('PEXPIRE', P .. 'hungry', HUNGRY_LIVE)

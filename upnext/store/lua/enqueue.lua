@@ -61,20 +61,27 @@ register('enqueue', function(keys, args)
           status, queued = 'queued', true
           lane, entry = to_lane(P, id, job, priority, false)
         end
-        redis.call('HSET', job, 'status', status, 'name', name, 'arguments', arguments,
-          'created', now, 'due', due, filled('lane', lane, 'entry', entry,
-          'priority', priority ~= '0' and priority, 'deadline', limit, 'key', key,
-          'parent', parent, 'root', root, 'source', source, 'waiters', waiter))
+        if root == id then root = '' end
+        local more = {}
+        add(more, 'deadline', limit)
+        add(more, 'key', key)
+        add(more, 'parent', parent)
+        add(more, 'root', root)
+        add(more, 'source', source)
+        local event = {'name', name, 'arguments', arguments, 'due', due, 'priority', priority,
+          unpack(more)}
+        if priority ~= '0' then add(more, 'priority', priority) end
+        add(more, 'waiters', waiter)
+        if #more > 0 then add(more, 'more', 1) end
+        redis.call('HSET', job, 'status', status, 'lane', lane, 'entry', entry, 'name', name,
+          'arguments', arguments, 'created', now, 'due', due, unpack(more))
         if key ~= '' then redis.call('SET', P .. 'key:' .. key, id) end
         if parent ~= '' then redis.call('SADD', P .. 'family:' .. root, id) end
-        emit(P, keep, status, id, 'name', name, 'arguments', arguments, 'due', due,
-          'priority', priority, filled('deadline', limit, 'key', key, 'parent', parent,
-          'root', root, 'source', source))
+        emit(P, keep, status, id, event)
       end
     end
     out[#out + 1], out[#out + 2] = verdict, id
   end
-  keep_events(P)
   if queued then wake(P) end
   return out
 end)

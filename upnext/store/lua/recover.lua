@@ -16,12 +16,11 @@ register('recover', function(keys, args)
         local row = redis.call('XRANGE', stream, p[1], p[1])[1]
         local id = row and id_in(row[2])
         if id and not known[id] then
-          local v = redis.pcall('HMGET', P .. 'job:' .. id, 'status', 'worker', 'name',
-            'arguments', 'attempt', 'delivery', 'priority', 'created', 'deadline', 'parent',
-            'root', 'rescues', 'key', 'source')
+          local job = P .. 'job:' .. id
+          local v = redis.pcall('HMGET', job, 'status', 'worker', 'arguments', 'attempt',
+            'delivery', 'created', 'more')
           if v[1] == 'running' and v[2] == worker then
-            jobs[#jobs + 1] = {id, v[3], v[4], v[5], v[6], v[7] or '0', v[8], v[9] or '',
-              v[10] or '', v[11] or '', v[12] or '0', v[13] or '', v[14] or ''}
+            jobs[#jobs + 1] = row_of(id, job, v[3], v[4], v[5], v[6], v[7])
           end
         end
       end

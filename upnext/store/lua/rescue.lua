@@ -29,7 +29,7 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   local rescues, attempt = found.rescues + 1, found.attempt - 1
   drop_entry(P, lane, entry)
   -- Without its worker's name the fence is void: a late settlement is stale, not repeated.
-  redis.call('HSET', job, 'rescues', rescues, 'worker', '')
+  redis.call('HSET', job, 'more', 1, 'rescues', rescues, 'worker', '')
   if found.cancel then
     return finish(P, keep, ttl, id, job, now, found, 'cancelled', '', '', found.cancel, '')
   end
@@ -45,15 +45,15 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   local again, e = to_lane(P, id, job, tonumber(found.priority), true)
   redis.call('HSET', job, 'status', 'queued', 'attempt', attempt, 'lane', again, 'entry', e,
     'reason', 'lost with worker ' .. owner)
-  emit(P, keep, 'rescued', id, 'attempt', found.attempt, 'delivery', found.delivery, 'worker',
-    owner, 'reason', 'lost with worker ' .. owner)
+  emit(P, keep, 'rescued', id, {'attempt', found.attempt, 'delivery', found.delivery, 'worker',
+    owner, 'reason', 'lost with worker ' .. owner})
 end
 
 register('rescue', function(keys, args)
   local P, now = keys[1], clock()
   local rescuer, lease, most, count, keep, ttl = args[1], args[2], tonumber(args[3]),
     tonumber(args[4]), args[5], args[6]
-  local out, any = {{}, {}, 0}, false
+  local out = {{}, {}, 0}
   if now - args[7] > tonumber(args[8]) then return {{}, {}, 1} end
   for _, lane in ipairs(redis.call('ZREVRANGE', P .. 'lanes', 0, -1)) do
     local stream = P .. 'lane:' .. lane
@@ -64,7 +64,7 @@ register('rescue', function(keys, args)
       for _, p in ipairs(pending) do
         from = '(' .. p[1]
         if p[2] ~= rescuer then
-          taken, any = taken + 1, true
+          taken = taken + 1
           -- One job whose record is damaged must not hold up those behind it.
           if not pcall(rescue_one, P, keep, ttl, now, most, lane, p[1], p[2], out) then
             local row = redis.call('XRANGE', stream, p[1], p[1])[1]
@@ -83,7 +83,6 @@ register('rescue', function(keys, args)
       end
     end
   end
-  if any then keep_events(P) end
   if #out[1] > 0 then wake(P) end
   return out
 end, 'allow-oom')

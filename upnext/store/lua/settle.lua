@@ -48,8 +48,11 @@ local function settle_one(P, keep, ttl, now, worker, acked, o)
   redis.call('HSET', job, 'status', status, 'attempt', spent, 'lane', lane, 'entry', entry,
     'due', due, 'reason', reason)
   if err ~= '' then redis.call('HSET', job, 'error', err) end
-  emit(P, keep, ending, id, 'attempt', found.attempt, 'delivery', delivery, 'worker', worker,
-    'started', started, 'due', due, filled('error', err, 'reason', reason))
+  local event = {'attempt', found.attempt, 'delivery', delivery, 'worker', worker, 'started',
+    started, 'due', due}
+  add(event, 'error', err)
+  add(event, 'reason', reason)
+  emit(P, keep, ending, id, event)
   return acknowledge(acked, found)
 end
 
@@ -67,6 +70,5 @@ register('settle', function(keys, args)
     redis.call('XACK', P .. 'lane:' .. lane, GROUP, unpack(entries))
     redis.call('XDEL', P .. 'lane:' .. lane, unpack(entries))
   end
-  keep_events(P)
   return out
 end, 'allow-oom')

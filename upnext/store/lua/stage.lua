@@ -13,14 +13,11 @@ register('stage', function(keys, args)
     if found and found.status == 'scheduled' then
       local lane, entry = to_lane(P, id, job, tonumber(found.priority), false)
       redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry)
-      emit(P, args[2], 'queued', id, 'attempt', found.attempt)
+      emit(P, args[2], 'queued', id, {'attempt', found.attempt})
       moved = moved + 1
     end
   end
-  if moved > 0 then
-    keep_events(P)
-    wake(P)
-  end
+  if moved > 0 then wake(P) end
   local head = redis.call('ZRANGE', P .. 'scheduled', 0, 0, 'WITHSCORES')
   return {moved, head[2] and math.max(0, head[2] - now) or -1}
 end, 'allow-oom')

@@ -17,7 +17,7 @@ from upnext.redis.waiter import Waiter
 from upnext.worker.execution.running import Running
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.inbox import Inbox
-from upnext.worker.ports import HearPort, Subscription
+from upnext.worker.ports import ControlPort, Subscription
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
@@ -33,11 +33,12 @@ class Canceller:
     """Owns the worker's ears: the control channel and the due channels of its functions.
 
     A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
-    of work goes to the fetcher, news of the schedule to the stager. A renewal's answer comes
+    of work goes to the fetcher; as the store tells one worker only, one that is full or stops
+    passes it on to the next. News of the schedule goes to the stager. A renewal's answer comes
     in here as well: it covers messages that were lost.
     """
 
-    store: HearPort
+    store: ControlPort
     keys: Keys
     worker: str
     functions: list[str]
@@ -48,6 +49,9 @@ class Canceller:
     demand: Demand
     stager: Stager
     _prefixes: Mapping[str, str] = field(init=False)
+    _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
+    """Functions whose work is to be passed on."""
+    _errand: Waiter = field(factory=Waiter, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._prefixes = {self.keys.function(name): name for name in self.functions}
@@ -57,9 +61,13 @@ class Canceller:
         try:
             while True:
                 try:
-                    # Nobody wakes this waiter: `_hear` handles the messages, and this task only
-                    # sees to it that there is always somebody who reads.
-                    await self.store.attend(Waiter())
+                    # `_hear` handles the messages: this task sees to it that there is always
+                    # somebody who reads, and goes on the errands that take a command.
+                    self._errand = Waiter()
+                    if self._unheeded:
+                        await self._pass_on()
+                    else:
+                        await self.store.attend(self._errand)
                 except RedisError as error:
                     logger.warning("cannot hear of work and cancellations: %s", error)
                     await anyio.sleep(RETRY_INTERVAL)
@@ -91,12 +99,19 @@ class Canceller:
         self.demand.note_all()
         self.stager.note_all()
 
+    async def _pass_on(self) -> None:
+        names, self._unheeded = list(self._unheeded), {}
+        await self.store.claim(self.worker, [(name, 0) for name in names])
+
     def _hear(self, payload: bytes) -> None:
         verb, _, rest = payload.decode(errors="replace").partition(" ")
         if verb == "work":
             name = self._prefixes.get(rest)
             if name is not None:
                 self.demand.note(name)
+                if self.inbox.full:
+                    self._unheeded[name] = None
+                    self._errand.wake()
         elif verb == "cancel":
             job_id, _, rest = rest.partition(" ")
             delivery, _, reason = rest.partition(" ")

@@ -30,6 +30,10 @@ class Answer:
     control: Retry | Snooze | Discard | None = None
 
 
+_ANY = (Exception, SystemExit, KeyboardInterrupt)
+"""Crossing back, the last two would end the parent."""
+
+
 def run_in_child(
     source: ModuleSource, qualname: str, name: str, arguments: bytes, context: Context
 ) -> Answer:
@@ -39,7 +43,7 @@ def run_in_child(
     try:
         definition = _find(source, qualname, name)
         return _call(definition, arguments)
-    except (Exception, SystemExit) as error:  # whatever importing the user's module raises
+    except _ANY as error:  # whatever importing the user's module raises
         return Answer(failure=failure_of(error), retryable=True)
     finally:
         current_context.reset(token)
@@ -54,7 +58,7 @@ def _call(definition: TaskDefinition, arguments: bytes) -> Answer:
         value = definition.function(*args, **kwargs)
     except (Retry, Snooze, Discard) as control:
         return Answer(failure=failure_of(control), control=control)
-    except (Exception, SystemExit) as error:  # whatever the user's function raises
+    except _ANY as error:  # whatever the user's function raises
         return Answer(failure=failure_of(error), retryable=definition.retries_on(type(error)))
     try:
         return Answer(result=definition.result.encode(value))

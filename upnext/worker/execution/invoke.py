@@ -73,11 +73,18 @@ async def in_thread(
     `upnext.check_cancelled()` or is done.
     """
     args, kwargs = _read(definition, arguments)
-    call = partial(definition.function, *args, **kwargs)
-    value = await to_thread.run_sync(call, limiter=threads, abandon_on_cancel=True)
+    call = partial(_boxed, definition.function, args, kwargs)
+    (value,) = await to_thread.run_sync(call, limiter=threads, abandon_on_cancel=True)
     if inspect.isawaitable(value):  # a sync function that returns a coroutine, such as a lambda
         value = await value
     return _write(definition, value)
+
+
+def _boxed(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any]:
+    # Trio takes a thread that returns a bare coroutine for a mistake.
+    return (function(*args, **kwargs),)
 
 
 @define(eq=False)
@@ -90,7 +97,19 @@ class InProcess:
     async def __call__(
         self, definition: TaskDefinition, arguments: bytes, context: Context
     ) -> bytes:
-        answer = await to_process.run_sync(
+        try:
+            answer = await self._call(definition, arguments, context)
+        except (KeyboardInterrupt, ProcessLookupError, anyio.BrokenWorkerProcess) as error:
+            if not _came_too_early(error):
+                raise
+            answer = await self._call(definition, arguments, context)
+        if answer.failure is not None:
+            raise RemoteError(answer, answer.failure)
+        assert answer.result is not None
+        return answer.result
+
+    async def _call(self, definition: TaskDefinition, arguments: bytes, context: Context) -> Answer:
+        return await to_process.run_sync(
             run_in_child,
             self.source,
             definition.qualname,
@@ -100,10 +119,17 @@ class InProcess:
             cancellable=True,
             limiter=self.processes,
         )
-        if answer.failure is not None:
-            raise RemoteError(answer, answer.failure)
-        assert answer.result is not None
-        return answer.result
+
+
+def _came_too_early(error: BaseException) -> bool:
+    """Whether a process ended before it called the function.
+
+    Ctrl+C reaches the whole process group, and a process that only just starts does not know yet
+    that it leaves stopping to its parent. The job is not to blame, nor is it ours to drop.
+    """
+    # AnyIO does not find a process any more that it wants to kill because it did not start.
+    early = isinstance(error, KeyboardInterrupt | ProcessLookupError)
+    return early or "initialization" in str(error)
 
 
 def _source_of(definition: TaskDefinition) -> ModuleSource:

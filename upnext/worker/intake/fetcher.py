@@ -19,7 +19,7 @@ from upnext.worker.store_clock import StoreClock
 logger = logging.getLogger("upnext.worker")
 
 SWEEP_INTERVAL = 5.0
-"""Seconds after which an idle worker asks unbidden, in case a wake-up was lost."""
+"""Seconds after which a worker asks unbidden, in case a wake-up was lost."""
 RETRY_INTERVAL = 0.5
 """Seconds between claims that the broker refuses. Lost connections have the link's back-off."""
 
@@ -40,6 +40,7 @@ class Fetcher:
     """A claim was sent whose reply never came: the store knows what it gave us."""
     claimed_at: float = field(factory=anyio.current_time, init=False)
     """When this worker last proved that it can claim, as far as it had room to."""
+    _swept_at: float = field(factory=anyio.current_time, init=False)
 
     async def run(self) -> None:
         try:
@@ -50,8 +51,14 @@ class Fetcher:
     async def _fill(self) -> None:
         while True:
             await self._room()
+            if anyio.current_time() >= self._swept_at + SWEEP_INTERVAL:
+                # However busy: while one function never runs dry, the store may forget that
+                # this worker is hungry for the others.
+                self._swept_at = anyio.current_time()
+                self.demand.note_some()
             if self.demand.dry:
-                await self._wait_for_work()
+                with anyio.move_on_at(self._swept_at + SWEEP_INTERVAL):
+                    await self.demand.changed()
                 continue
             try:
                 await self._fetch()
@@ -73,12 +80,6 @@ class Fetcher:
             self.claimed_at = inf
             await self.inbox.room()
             self.claimed_at = anyio.current_time()
-
-    async def _wait_for_work(self) -> None:
-        with anyio.move_on_after(SWEEP_INTERVAL):
-            await self.demand.changed()
-            return
-        self.demand.note_some()
 
     async def _fetch(self) -> None:
         if self.unknown:

@@ -42,6 +42,11 @@ class Inbox:
         """Jobs that may be claimed now."""
         return self._slots.free + self._prefetch - len(self._jobs) - self._reserved
 
+    @property
+    def full(self) -> bool:
+        """Whether no room is left, not even room that a claim under way may leave over."""
+        return self._closed or self.free + self._reserved < 1
+
     async def room(self, least: int = 1) -> None:
         """Return when at least so many jobs may be claimed."""
         while self.free < least:
@@ -79,10 +84,7 @@ class Inbox:
         """
         while True:
             if self._jobs and self._slots.take():
-                job = self._jobs.popleft()
-                if self._closed:
-                    self.stir()
-                return job
+                return self._jobs.popleft()
             if self._closed and not self._jobs:
                 raise anyio.EndOfStream
             turn = anyio.Event()

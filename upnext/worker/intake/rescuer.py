@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
+from math import inf
 
 import anyio
-from attrs import define
+from attrs import define, field
 from redis.exceptions import RedisError
 
 from upnext.worker.ports import RescuePort
@@ -19,8 +20,8 @@ class Rescuer:
     """Looks for leases that ran out, about every renewal period.
 
     A rescuer that was cut off itself cannot tell a dead worker from one that was cut off with
-    it, or a dead worker from a broker that stood still. So it holds back for one period at its
-    start and after any sign of that: the living renew first.
+    it, or a dead worker from a broker that stood still or whose clock was set forward. So it
+    holds back for one period at its start and after any sign of that: the living renew first.
     """
 
     store: RescuePort
@@ -30,6 +31,8 @@ class Rescuer:
     """Milliseconds."""
     renewal_period: float
     """Seconds between two renewals of a living worker."""
+    _ahead: float = field(default=inf, init=False)
+    """Seconds by which the store's clock was ahead of the event loop's."""
 
     async def run(self) -> None:
         held_back = True
@@ -47,8 +50,11 @@ class Rescuer:
         asked = anyio.current_time()
         now = await self.store.now()
         slow = anyio.current_time() - asked > self.renewal_period
-        if held_back or slow:
-            return slow
+        ahead, self._ahead = self._ahead, now / 1000 - asked
+        # By so much a lease looks older than it is. Up to here none runs out by that.
+        jumped = self._ahead - ahead > self.renewal_period / 2
+        if held_back or slow or jumped:
+            return slow or jumped
         rescued = await self.store.rescue(self.worker, self.functions, self.lease, now)
         for job_id in rescued.requeued:
             logger.warning("job %s was lost with its worker and is queued again", job_id)

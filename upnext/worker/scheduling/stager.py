@@ -21,6 +21,7 @@ functions one a second."""
 RETRY_INTERVAL = 0.5
 """Seconds after which it tries again what the broker refused."""
 
+
 @define(eq=False)
 class Stager:
     """Sleeps until the earliest job of any of its functions is due.

@@ -187,3 +187,39 @@ async def test_it_listens_on_when_the_server_cannot_be_reached(
     with anyio.move_on_after(5):
         await canceller.run()
     assert caplog.text.count("gone") == 2
+
+
+async def told(canceller: Canceller) -> list[bytes]:
+    """What another worker, hungry for the same work, hears when this one is told of it."""
+    store, heard = canceller.store, list[bytes]()
+    assert isinstance(store, MemoryStore)
+    store.subscribe(KEYS.worker_channel("other"), heard.append, lambda: None)
+    await store.claim("other", [("send mail!", 1)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(canceller.run)
+        await anyio.sleep(0.01)
+        channels = store._channels  # pyright: ignore[reportPrivateUsage]
+        news = f"work {KEYS.function('send mail!')}".encode()
+        assert channels.publish(KEYS.worker_channel("w"), news) == 1
+        await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    return heard
+
+
+async def test_with_room_it_keeps_news_of_work_to_itself() -> None:
+    canceller = make()
+    canceller.inbox.reserve(2)  # a claim is under way, and may leave some over
+    assert await told(canceller) == []
+
+
+async def test_without_room_it_passes_news_of_work_on() -> None:
+    canceller = make()
+    canceller.inbox.deliver([a_job(), a_job()], 0)
+    assert await told(canceller) == [f"work {KEYS.function('send mail!')}".encode()]
+    assert canceller.demand.plan(10) == [("send mail!", 10)]  # should room come first
+
+
+async def test_a_worker_that_stops_passes_news_of_work_on() -> None:
+    canceller = make()
+    canceller.inbox.close()
+    assert len(await told(canceller)) == 1

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import anyio
 
 from tests.support.claimed import a_job, an_outcome
@@ -10,10 +13,10 @@ from upnext.worker.execution.running import Running, RunningStatistics
 class Scope(anyio.CancelScope):
     """Looks, when it is cancelled, at what is recorded by then."""
 
-    def __new__(cls, *_: object, **__: object) -> Scope:
+    def __new__(cls, *_: object, **__: object) -> Self:
         return object.__new__(cls)
 
-    def __init__(self, look: object) -> None:
+    def __init__(self, look: Callable[[], object]) -> None:
         self.look = look
         self.seen: list[object] = []
 

@@ -48,9 +48,7 @@ class Queue:
         await checkpoint()
         return Claimed(jobs=jobs, now=1000, more=["work"] if len(jobs) == count else [])
 
-    async def recover(
-        self, worker: str, functions: Sequence[str], known: Iterable[str]
-    ) -> Claimed:
+    async def recover(self, worker: str, functions: Sequence[str], known: Iterable[str]) -> Claimed:
         self.recovered += 1
         await checkpoint()
         ids = set(known)
@@ -96,9 +94,9 @@ async def test_it_sleeps_until_it_hears_of_work_or_a_message_was_probably_lost()
         await anyio.sleep(SWEEP_INTERVAL / 2)
         assert len(queue.asked) == 1
         fetcher.demand.note("work")
-        await anyio.sleep(SWEEP_INTERVAL / 2)
+        await anyio.sleep(SWEEP_INTERVAL / 4)
         assert len(queue.asked) == 2
-        await anyio.sleep(SWEEP_INTERVAL)
+        await anyio.sleep(SWEEP_INTERVAL / 2)
         assert len(queue.asked) == 3
         group.cancel_scope.cancel()
 
@@ -167,3 +165,29 @@ async def test_without_room_it_has_nothing_to_prove() -> None:
         assert fetcher.claimed_at < anyio.current_time() - 50
         group.cancel_scope.cancel()
     assert fetcher.claimed_at > anyio.current_time()
+
+
+async def test_it_sweeps_however_busy_it_is_with_one_function() -> None:
+    queue = Queue(waiting=1000)
+    fetcher = make(queue)
+    fetcher.demand = Demand(["work", "other"])
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetcher.run)
+        for _ in range(3):
+            asked_before = len(queue.asked)
+            until = anyio.current_time() + 2 * SWEEP_INTERVAL
+            while anyio.current_time() < until:
+                await anyio.sleep(SWEEP_INTERVAL / 10)
+                fetcher.inbox.empty()
+            asked = [name for wants in queue.asked[asked_before:] for name, _ in wants]
+            assert "other" in asked
+        group.cancel_scope.cancel()
+
+
+async def test_every_answered_claim_is_a_proof() -> None:
+    fetcher = make(Queue())
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetcher.run)
+        await anyio.sleep(100)
+        assert fetcher.claimed_at >= anyio.current_time() - 2 * SWEEP_INTERVAL
+        group.cancel_scope.cancel()

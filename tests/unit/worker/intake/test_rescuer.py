@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -18,6 +19,8 @@ class Queue:
         self.answers: list[Rescued] = []
         self.slow = 0
         self.lost = 0
+        self.ahead = 1_700_000_000_000
+        self.jump = 0
         self.seen: list[tuple[str, list[str], int, int]] = []
 
     async def now(self) -> int:
@@ -27,13 +30,14 @@ class Queue:
         if self.slow:
             self.slow -= 1
             await anyio.sleep(PERIOD + 1)
-        return round(anyio.current_time() * 1000)
+        return round(anyio.current_time() * 1000) + self.ahead
 
     async def rescue(
         self, worker: str, functions: Sequence[str], lease: int, as_of: int
     ) -> Rescued:
         self.rescues.append(anyio.current_time())
-        self.seen.append((worker, list(functions), lease, as_of))
+        self.seen.append((worker, list(functions), lease, as_of - self.ahead))
+        self.ahead, self.jump = self.ahead + self.jump, 0
         return self.answers.pop() if self.answers else Rescued([], [])
 
 
@@ -57,7 +61,7 @@ async def test_it_holds_back_for_a_period_at_its_start() -> None:
 
 async def test_it_goes_on_every_period_or_a_little_later() -> None:
     rescues = await run(Queue(), 30)
-    steps = [later - earlier for earlier, later in zip(rescues, rescues[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(rescues)]
     assert all(1 <= step <= 1.5 for step in steps)
     assert max(steps) - min(steps) > 0.01  # not all rescuers at once
 
@@ -82,6 +86,15 @@ async def test_it_holds_back_when_the_store_says_so(caplog: pytest.LogCaptureFix
     queue.answers = [Rescued([], [], held_back=True)]
     rescues = await run(queue, 10)
     assert rescues[1] - rescues[0] >= 2
+
+
+async def test_it_holds_back_after_the_clock_of_the_store_jumped() -> None:
+    # All leases look as if they had run out, those of the living, too.
+    queue = Queue()
+    queue.jump = 3_600_000
+    rescues = await run(queue, 10)
+    assert rescues[1] - rescues[0] >= 2
+    assert rescues[2] - rescues[1] <= 1.5
 
 
 async def test_it_tells_what_it_found(caplog: pytest.LogCaptureFixture) -> None:

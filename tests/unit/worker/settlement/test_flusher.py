@@ -167,7 +167,7 @@ async def test_wherever_it_is_cancelled_no_outcome_is_lost() -> None:
         outbox.close()
 
     async for _ in cancel_everywhere(run):
-        queue, flusher, outcomes = made.pop()
+        _, flusher, outcomes = made.pop()
         left = flusher.outbox.take(100)
         assert flusher.written + len(left) == len(outcomes)
         assert outcomes[flusher.written :] == left

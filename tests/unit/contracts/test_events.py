@@ -1,0 +1,48 @@
+"""Reading the entries of an event stream."""
+
+from __future__ import annotations
+
+import pytest
+
+from upnext.contracts.events import EventType, decode_entry, split_entry
+
+ENTRY = [
+    *(b"at", b"1000"),
+    *(b"type", b"queued", b"id", b"f-1", b"name", b"f", b"arguments", b"{}", b"priority", b"0"),
+    *(b"type", b"running", b"id", b"f-1", b"attempt", b"1", b"delivery", b"2", b"worker", b"w"),
+    *(b"type", b"complete", b"id", b"g-2", b"root", b"f-1", b"result", b"null", b"error", b""),
+]
+
+
+def test_an_entry_holds_the_events_of_one_call() -> None:
+    queued, running, complete = decode_entry(b"12-0", ENTRY)
+    assert [event.number for event in (queued, running, complete)] == [10, 11, 12]
+    assert {event.at for event in (queued, running, complete)} == {1000}
+    assert (queued.type, queued.name, queued.arguments, queued.priority) == (
+        EventType.QUEUED,
+        "f",
+        b"{}",
+        0,
+    )
+    assert (running.attempt, running.delivery, running.worker) == (1, 2, "w")
+    assert (complete.job_id, complete.root_id, complete.result, complete.error) == (
+        "g-2",
+        "f-1",
+        b"null",
+        None,
+    )
+    assert queued.root_id == "f-1"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[b"id", b"f-1"], [b"type", b"queued"], [b"type", b"unheard-of", b"id", b"f-1"]],
+    ids=["no type", "no job", "unknown type"],
+)
+def test_what_is_no_event_is_refused(fields: list[bytes]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - each says what is wrong in its own words
+        decode_entry(b"1-0", fields)
+
+
+def test_an_empty_entry_has_no_events() -> None:
+    assert split_entry([b"at", b"5"]) == (5, [])

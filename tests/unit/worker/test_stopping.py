@@ -1,0 +1,72 @@
+"""A worker that is stopped at any moment loses no job, no slot and no result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from tests.support.tree import Tree, running
+from upnext import JobStatus, Worker
+from upnext.testing.memory import MemoryStore
+
+
+def make_worker(runs: list[int]) -> tuple[Worker, Any]:
+    worker = Worker("test", concurrency=2)
+
+    async def hook() -> None:
+        await checkpoint()
+
+    @worker.task(retries=1, retry_delay=0, on_success=hook, on_start=hook)
+    async def work(n: int) -> int:
+        runs.append(n)
+        await checkpoint()
+        if n == 3 and runs.count(3) == 1:
+            raise ValueError("the first time")
+        if n == 2:
+            return (await work.wait(20)).value + 1
+        return n
+
+    return worker, work
+
+
+async def stopped_after(steps: int, hard: bool, prefetch: int) -> bool:
+    """Whether everything was over by then."""
+    store, runs = MemoryStore(), []
+    worker, work = make_worker(runs)
+    options: dict[str, Any] = {"inbox_size": prefetch, "flush_interval_ms": 0}  # no timers
+    async with running(worker, store=store, grace=5, **options) as tree:
+        jobs = [await work.submit(n) for n in range(5)]
+        for _ in range(steps):
+            await checkpoint()
+        before = [(await tree.record(job)).status for job in jobs]
+        await (tree.stop_now() if hard else tree.stop())
+        await nothing_is_held(tree)
+    # Another worker finishes what is left.
+    worker, work = make_worker(runs)
+    async with running(worker, store=store) as tree:
+        for job in jobs:
+            ended = await tree.end_of(job)
+            assert ended.status is JobStatus.COMPLETE
+            assert ended.attempt <= 2
+        await tree.stop()
+        await nothing_is_held(tree)
+    return set(before) == {JobStatus.COMPLETE}
+
+
+async def nothing_is_held(tree: Tree) -> None:
+    for queue in tree.store.queues.values():
+        assert queue.held() == []
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+@pytest.mark.parametrize("hard", [True, False])
+async def test_nothing_is_lost(hard: bool, prefetch: int) -> None:
+    for steps in range(300):
+        with anyio.fail_after(1000):
+            if await stopped_after(steps, hard, prefetch):
+                assert steps > 10
+                return
+    raise AssertionError("the jobs never ended")
