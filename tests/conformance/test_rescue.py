@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.conformance.subject import (
     KEYS,
     Subject,
@@ -138,13 +140,20 @@ async def test_a_job_whose_cancellation_was_asked_for_is_not_run_again(
     assert subject.in_lanes() == 0
 
 
-async def test_rescues_are_counted_through_retries(store: Store, subject: Subject) -> None:
+@pytest.mark.parametrize(
+    ("ending", "counted"), [(Ending.RETRY, 0), (Ending.SNOOZE, 0), (Ending.RELEASE, 1)]
+)
+async def test_only_rescues_in_a_row_count(
+    store: Store, subject: Subject, ending: Ending, counted: int
+) -> None:
     await submit(store, new())
     await claim_one(store, "dead")
     subject.advance(LEASE)
     await rescue(store, LEASE)
-    await store.settle("w1", [outcome(await claim_one(store), Ending.RETRY)])
-    assert (await claim_one(store)).rescues == 1
+    again = await claim_one(store)
+    assert again.rescues == 1
+    await store.settle("w1", [outcome(again, ending)])
+    assert (await claim_one(store)).rescues == counted
 
 
 async def test_rescues_of_several_functions_are_joined(store: Store, subject: Subject) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from upnext.model.identity import function_tag
 from upnext.model.status import JobStatus
@@ -52,7 +52,7 @@ class Enqueued:
     created: bool
 
 
-@frozen(kw_only=True, eq=False)
+@define(kw_only=True, eq=False)  # not frozen: made for every job, and freezing doubles the cost
 class Job:
     """One claimed job: everything an attempt needs, and the fence that protects it.
 
@@ -75,6 +75,11 @@ class Job:
     rescues: int
     key: str
     source: bytes
+
+    @property
+    def held(self) -> Held:
+        """The claim on it, as renewals and settlements quote it."""
+        return Held(self.function, self.id, self.delivery)
 
 
 @frozen(kw_only=True)
@@ -119,7 +124,7 @@ class Claimed:
     """Functions that filled their share: probably more waits there."""
 
 
-@frozen
+@define  # not frozen, as Job
 class Held:
     """A worker's claim on one job, as renewals and settlements quote it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import define, frozen
 
 from upnext.model.job import Held
 from upnext.model.status import FailureReason, JobStatus
@@ -36,19 +36,19 @@ class Failure:
     reason: FailureReason = FailureReason.EXCEPTION
 
 
-@frozen(kw_only=True, eq=False)
+@define(kw_only=True, eq=False)  # not frozen: made for every job, and freezing doubles the cost
 class Outcome:
     """One settled attempt. Times are in milliseconds."""
 
     held: Held
     ending: Ending
+    duration: int = 0
+    """How long the function ran, measured by the worker's monotonic clock."""
     result: bytes = b""
     """JSON."""
     error: bytes = b""
     """JSON of a `Failure`."""
     delay: int = 0
-    duration: int = 0
-    """How long the function ran, measured by the worker's monotonic clock."""
     reason: str = ""
     dead_letter: bool = False
 

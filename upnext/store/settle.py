@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from upnext.contracts.keys import Keys
-from upnext.model.outcome import Outcome, Settled
+from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.redis.library import Call
 from upnext.store.bounds import Bounds
 
@@ -29,19 +29,14 @@ def settle_calls(
                 [],
             )
             batches.append((Call("settle", (keys.function(held.function),), batch[0]), batch[1]))
-        batch[0].extend(
-            (
-                held.id,
-                held.delivery,
-                outcome.ending,
-                outcome.result,
-                outcome.error,
-                outcome.delay,
-                outcome.duration,
-                outcome.reason,
-                1 if outcome.dead_letter else 0,
-            )
-        )
+        arguments = batch[0]
+        if outcome.ending is Ending.COMPLETE and not (outcome.error or outcome.reason):
+            # Most outcomes, in as few words as they need.
+            arguments += (held.id, held.delivery, "done", outcome.duration, outcome.result)
+        else:
+            arguments += (held.id, held.delivery, outcome.ending, outcome.duration, outcome.result)
+            dead = 1 if outcome.dead_letter else 0
+            arguments += (outcome.error, outcome.delay, outcome.reason, dead)
         batch[1].append(position)
     return batches
 

@@ -151,11 +151,16 @@ class Store:
         reply = await self._link.execute("HVALS", self.keys.functions, idempotent=True)
         return [name.decode() for name in reply]
 
-    async def beat(self, worker: str, record: bytes, ttl: int) -> None:
-        """Publish a worker's heartbeat record, kept for `ttl` milliseconds."""
-        await self._link.execute(
-            "SET", self.keys.worker(worker), record, "PX", ttl, idempotent=True
+    async def beat(self, worker: str, record: bytes, ttl: int) -> bool:
+        """Publish a worker's heartbeat record, kept for `ttl` milliseconds.
+
+        Returns:
+            Whether the last one was still there; if not, the server may have lost its data.
+        """
+        before = await self._link.execute(
+            "SET", self.keys.worker(worker), record, "PX", ttl, "GET", idempotent=True
         )
+        return before is not None
 
     def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]

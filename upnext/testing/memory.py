@@ -219,9 +219,11 @@ class MemoryStore:
         await anyio.lowlevel.checkpoint()
         return list(self._definitions)
 
-    async def beat(self, worker: str, record: bytes, ttl: int) -> None:
-        """Publish a worker's heartbeat record, kept for `ttl` milliseconds."""
+    async def beat(self, worker: str, record: bytes, ttl: int) -> bool:
+        """Publish a worker's heartbeat record; whether the last one was still there."""
+        known = worker in self.workers()
         self._beats[worker] = (record, await self._now() + ttl)
+        return known
 
     def workers(self) -> dict[str, bytes]:
         """The heartbeat records of the workers that are alive, for tests to look at."""

@@ -25,6 +25,6 @@ class StoreClock:
         """A time of the store, Unix milliseconds, on the event loop's clock."""
         return store_time / 1000 + self._offset
 
-    def now(self) -> int:
-        """The store's clock, Unix milliseconds."""
-        return round((anyio.current_time() - self._offset) * 1000)
+    def store_time(self, loop_time: float) -> float:
+        """A time of the event loop's clock on the store's, Unix seconds."""
+        return loop_time - self._offset

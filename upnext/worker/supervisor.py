@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 from attrs import define, frozen
 from redis.exceptions import RedisError
 
-from upnext.model.job import Held, Job
+from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.worker.execution.canceller import Canceller
 from upnext.worker.execution.executor import Executor
@@ -181,8 +181,7 @@ async def _give_back(parts: Parts) -> None:
 
 def _release(parts: Parts, jobs: list[Job]) -> None:
     for job in jobs:
-        held = Held(job.function, job.id, job.delivery)
-        parts.outbox.put(Outcome(held=held, ending=Ending.RELEASE, reason="worker stopped"))
+        parts.outbox.put(Outcome(held=job.held, ending=Ending.RELEASE, reason="worker stopped"))
 
 
 async def _flush(flusher: Flusher, flushed: anyio.Event) -> None:

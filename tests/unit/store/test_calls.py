@@ -129,8 +129,8 @@ def test_settle_keeps_each_outcomes_place() -> None:
     assert (places, others) == ([0, 2], [1])
     assert list(first.args) == [
         *("w1", 50, 1_000),
-        *("0", 0, "retry", b"", b"", 5, 0, "", 0),
-        *("2", 2, "retry", b"", b"", 5, 0, "", 1),
+        *("0", 0, "retry", 0, b"", b"", 5, "", 0),
+        *("2", 2, "retry", 0, b"", b"", 5, "", 1),
     ]
     assert list(second.keys) == ["upnext:{ws:g}:"]
 
@@ -145,7 +145,7 @@ def test_settle_splits_great_batches() -> None:
     assert [len(places) for _, places in calls] == [most, most, 1, 1]
     assert sorted(place for _, places in calls for place in places) == list(range(2 * most + 2))
     for call, places in calls:
-        assert list(call.args)[3::9] == [str(place) for place in places]
+        assert list(call.args)[3::5] == [str(place) for place in places]
 
 
 def test_settle_reads_answers_and_troubles() -> None:

@@ -54,7 +54,8 @@ async def test_a_soft_stop_finishes_what_was_claimed(prefetch: int) -> None:
         assert anyio.current_time() - began < 10  # it waits for nothing but the jobs
         statuses = [(await tree.record(job)).status for job in jobs]
         done = statuses.count(JobStatus.COMPLETE)
-        assert done == len(runs) == 3 + prefetch
+        assert done == len(runs)
+        assert 3 + prefetch // 2 <= done <= 3 + prefetch
         assert statuses.count(JobStatus.QUEUED) == 20 - done
 
 

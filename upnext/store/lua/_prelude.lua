@@ -9,25 +9,40 @@ local EVENTS_LIVE = 7 * 24 * 3600 * 1000
 local HUNGRY_LIVE = 15 * 60 * 1000
 local MARK_LIVE = 24 * 3600 * 1000
 local MOST_WORDS = 4000 -- Lua cannot unpack many more than 8,000 values
+local MOST_BYTES = 256 * 1024
 
 -- What happened to jobs in this call: values for the event stream, each event from its `type` on.
-local journal, events, kept, present = {}, 0, 0, 0
+local journal, events, size, kept, present = {}, 0, 0, 0, 0
 
 -- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
 -- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
 -- as many events as asked for, however they are packed.
 local function write_journal(P)
   if events == 0 then return end
-  local last = redis.call('INCRBY', P .. 'journal', events)
-  redis.call('XADD', P .. 'events', 'MINID', '~', math.max(0, last - kept), last .. '-0',
-    unpack(journal))
+  local words, count = journal, events
+  journal, events, size = {}, 0, 0
+  local function append()
+    local last = redis.call('INCRBY', P .. 'journal', count)
+    return redis.pcall('XADD', P .. 'events', 'MINID', '~', math.max(0, last - kept),
+      last .. '-0', unpack(words))
+  end
+  local written = append()
+  if type(written) == 'table' and written.err then
+    -- The counter was lost, or another release counted otherwise: go on behind what is there.
+    local info = redis.pcall('XINFO', 'STREAM', P .. 'events')
+    for i = 1, info.err and 0 or #info, 2 do
+      if info[i] == 'last-generated-id' then
+        redis.call('SET', P .. 'journal', string.match(info[i + 1], '%d+'))
+      end
+    end
+    append() -- and no verb fails because history cannot be written
+  end
   redis.call('PEXPIRE', P .. 'events', EVENTS_LIVE)
-  journal, events = {}, 0
 end
 
 local function register(verb, callback, ...)
   local function run(keys, args)
-    journal, events = {}, 0
+    journal, events, size = {}, 0, 0
     -- A call that fails halfway has made the transitions it made: history must hear of them.
     local ok, reply = pcall(callback, keys, args)
     write_journal(keys[1])
@@ -50,13 +65,16 @@ end
 -- holds.
 local function emit(P, keep, kind, id, fields)
   local n = #journal
-  if n > MOST_WORDS then
+  if n > MOST_WORDS or size > MOST_BYTES then
     write_journal(P)
     n = 0
   end
   if n == 0 then journal[1], journal[2], n = 'at', string.format('%d', present), 2 end
   journal[n + 1], journal[n + 2], journal[n + 3], journal[n + 4] = 'type', kind, 'id', id
-  for i = 1, #fields do journal[n + 4 + i] = fields[i] end
+  for i = 1, #fields do
+    journal[n + 4 + i] = fields[i]
+    if type(fields[i]) == 'string' then size = size + #fields[i] end
+  end
   events, kept = events + 1, keep
 end
 
@@ -144,6 +162,13 @@ local function find(job)
     found.cancel = w[8] -- false unless asked for; an empty reason is a request, too
   end
   return found
+end
+
+-- A dead letter, for as long as its record lives.
+local function bury(P, id, now, ttl)
+  redis.call('ZREMRANGEBYSCORE', P .. 'dead', '-inf', now - ttl)
+  redis.call('ZADD', P .. 'dead', now, id)
+  redis.call('PEXPIRE', P .. 'dead', ttl)
 end
 
 -- The end of a job: the record gets its time to live, its key and family mark go, those who

@@ -35,7 +35,7 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   end
   if rescues >= most then
     out[2][#out[2] + 1] = id
-    redis.call('ZADD', P .. 'dead', now, id)
+    bury(P, id, now, ttl)
     local err = '{"type":"upnext.WorkerLost","message":"killed ' .. rescues
       .. ' workers","traceback":"","reason":"worker_lost"}'
     return finish(P, keep, ttl, id, job, now, found, 'failed', '', err,

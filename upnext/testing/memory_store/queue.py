@@ -55,6 +55,7 @@ class Queue:
         self._hungry: dict[str, None] = {}
         self._hungry_until = 0
         self._marks_until = 0
+        self._dead_until = 0
         self._expiries: list[tuple[int, str]] = []
 
     def expire(self, now: int) -> None:
@@ -66,6 +67,8 @@ class Queue:
             self._hungry.clear()
         if self._marks_until < now:
             self.cancelled.clear()
+        if self._dead_until < now:
+            self.dead.clear()
 
     def emit(self, kind: str, job: Record, **fields: str | int | bytes) -> None:
         """Tell history of a transition; what is empty is left out."""
@@ -121,6 +124,13 @@ class Queue:
         for root in [root for root, until in self.cancelled.items() if until <= now]:
             del self.cancelled[root]
         self.cancelled[root_id] = self._marks_until = now + MARK_LIVE
+
+    def bury(self, job: Record, now: int) -> None:
+        """A dead letter, for as long as its record lives."""
+        ttl = self.bounds.record_ttl
+        self.dead = {letter: at for letter, at in self.dead.items() if at > now - ttl}
+        self.dead[job.id] = now
+        self._dead_until = now + ttl
 
     def finish(
         self,

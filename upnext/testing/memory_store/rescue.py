@@ -35,7 +35,7 @@ def _rescue_one(queue: Queue, now: int, job: Record, out: Rescued) -> None:
         queue.finish(job, now, JobStatus.CANCELLED, reason=job.cancel, worker=owner)
     elif job.rescues >= queue.bounds.most_rescues:
         out.buried.append(job.id)
-        queue.dead[job.id] = now
+        queue.bury(job, now)
         killed = f"killed {job.rescues} workers"
         error = {
             "type": "upnext.WorkerLost",

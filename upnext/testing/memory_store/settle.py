@@ -29,7 +29,7 @@ def settle(queue: Queue, now: int, worker: str, outcome: Outcome) -> Settled:
         _run_again(queue, now, job, ending, outcome, started)
     else:
         if ending is Ending.FAILED and outcome.dead_letter:
-            queue.dead[job.id] = now
+            queue.bury(job, now)
         queue.finish(
             job,
             now,
@@ -50,6 +50,8 @@ def _run_again(
         job.attempt -= 1
     job.due, job.reason = now + outcome.delay, outcome.reason
     job.error = outcome.error or job.error
+    if ending is not Ending.RELEASE:
+        job.rescues = 0  # it came back from its worker
     if outcome.delay > 0:
         queue.to_schedule(job, job.due)
     else:

@@ -54,14 +54,16 @@ class Attempt:
         Cancelling it (a hard stop) cancels the function and hands the job back. A function that
         is over already is settled as it ended.
         """
-        context = self._context(job, slot)
+        now = anyio.current_time()
+        context = self._context(job, slot, now)
         token = current_context.set(context)
         attempted = self.running.begin(job, anyio.CancelScope())
         over, outcome = False, None
         try:
             if self._hooks:
                 await self._hook(self.definition.on_start, context)
-            outcome, error = await self._attempt(attempted, context)
+                now = anyio.current_time()
+            outcome, error = await self._attempt(attempted, context, now)
             over, attempted.outcome = True, outcome
             if outcome is not None:
                 self._report(job, outcome, error)
@@ -76,15 +78,15 @@ class Attempt:
                 settle(outcome)
 
     async def _attempt(
-        self, attempted: Attempted, context: Context
+        self, attempted: Attempted, context: Context, now: float
     ) -> tuple[Outcome | None, BaseException | None]:
         job, scope = attempted.job, attempted.scope
         if attempted.reason is not None:  # cancelled while its first hook ran
             reason, text = attempted.reason, attempted.message
             return verdict.interrupted(job, self.definition, reason, text, 0), None
-        limit, at_limit = self._limit(job)
+        limit, at_limit = self._limit(job, now)
         began = perf_counter()
-        if at_limit is CancelReason.DEADLINE and limit <= anyio.current_time():
+        if at_limit is CancelReason.DEADLINE and limit <= now:
             return verdict.expired(job, 0, "the deadline passed before a slot was free"), None
         error: BaseException | None = None
         result = b""
@@ -110,7 +112,7 @@ class Attempt:
             return self._raised(job, error, duration), error
         return verdict.completed(job, result, duration), None
 
-    def _context(self, job: Job, slot: SlotHolder) -> Context:
+    def _context(self, job: Job, slot: SlotHolder, now: float) -> Context:
         definition = self.definition
         return Context(
             job_id=job.id,
@@ -119,7 +121,7 @@ class Attempt:
             root_id=job.root_id or job.id,
             attempt=job.attempt,
             max_attempts=definition.max_attempts,
-            started_at=self.clock.now() / 1000,
+            started_at=self.clock.store_time(now),
             timeout=definition.timeout,
             deadline=job.deadline,
             function=definition.name,
@@ -127,10 +129,10 @@ class Attempt:
             lender=slot,
         )
 
-    def _limit(self, job: Job) -> tuple[float, CancelReason]:
+    def _limit(self, job: Job, now: float) -> tuple[float, CancelReason]:
         """When the function must be over, on the event loop's clock, and what that means."""
         timeout = self.definition.timeout
-        limit = inf if timeout is None else anyio.current_time() + timeout
+        limit = inf if timeout is None else now + timeout
         if job.deadline is not None:
             deadline = self.clock.loop_time(job.deadline)
             if deadline < limit:

@@ -13,14 +13,15 @@ def is_the_jobs(raised: BaseException) -> bool:
 
     On asyncio a function may await something that was cancelled, with no scope around it. Taken
     for a cancellation of this task, that would end the worker. `sys.exit()` in a function would
-    as well, and the next worker that gets the job.
+    as well, and the next worker that gets the job; so would a panic in an extension module
+    (https://docs.rs/pyo3/latest/pyo3/panic/struct.PanicException.html).
     """
     if isinstance(raised, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", raised)
         return all(map(is_the_jobs, group.exceptions))
     if isinstance(raised, anyio.get_cancelled_exc_class()):
         return anyio.current_effective_deadline() > -inf
-    return isinstance(raised, Exception | SystemExit)
+    return not isinstance(raised, KeyboardInterrupt | GeneratorExit)
 
 
 def without_the_jobs(raised: BaseException) -> BaseException:

@@ -125,7 +125,7 @@ class Canceller:
         if job is None:
             return  # it is settled, or about to be
         if reason is not CancelReason.LEASE_LOST:
-            held = Held(job.function, job.id, job.delivery)
+            held = job.held
             self.outbox.put(_never_started(held, message))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import orjson
 from attrs import asdict
 
-from upnext.model.job import Held, Job
+from upnext.model.job import Job
 from upnext.model.outcome import Ending, Failure, Outcome
 from upnext.model.status import CancelReason, FailureReason
 from upnext.tasks.control import Discard, Retry, Snooze
@@ -18,7 +18,7 @@ from upnext.worker.execution.failure import failure_of
 
 def completed(job: Job, result: bytes, duration: int) -> Outcome:
     """The function returned."""
-    return Outcome(held=_held(job), ending=Ending.COMPLETE, result=result, duration=duration)
+    return Outcome(held=job.held, ending=Ending.COMPLETE, result=result, duration=duration)
 
 
 def raised(job: Job, definition: TaskDefinition, error: BaseException, duration: int) -> Outcome:
@@ -46,7 +46,7 @@ def controlled(
         return failed(job, definition, failure, duration, retryable=True, delay=control.delay)
     ending = Ending.SNOOZE if isinstance(control, Snooze) else Ending.CANCELLED
     return Outcome(
-        held=_held(job),
+        held=job.held,
         ending=ending,
         delay=_milliseconds(control.seconds) if isinstance(control, Snooze) else 0,
         duration=duration,
@@ -69,12 +69,12 @@ def failed(
     if retry and delay is None:
         delay = definition.retry_policy.retry_delay(job.attempt, chance())
     return Outcome(
-        held=_held(job),
+        held=job.held,
         ending=Ending.RETRY if retry else Ending.FAILED,
         error=orjson.dumps(asdict(failure)),
         delay=_milliseconds(delay or 0.0) if retry else 0,
         duration=duration,
-        dead_letter=definition.dead_letter and not retry,
+        dead_letter=definition.dead_letter,  # for when the deadline forbids the retry
     )
 
 
@@ -94,22 +94,18 @@ def interrupted(
     if reason is CancelReason.DEADLINE:
         return expired(job, duration, "the deadline passed while it ran")
     return Outcome(
-        held=_held(job), ending=Ending.CANCELLED, duration=duration, reason=message or "cancelled"
+        held=job.held, ending=Ending.CANCELLED, duration=duration, reason=message or "cancelled"
     )
 
 
 def expired(job: Job, duration: int, reason: str) -> Outcome:
     """The deadline passed."""
-    return Outcome(held=_held(job), ending=Ending.EXPIRED, duration=duration, reason=reason)
+    return Outcome(held=job.held, ending=Ending.EXPIRED, duration=duration, reason=reason)
 
 
 def handed_back(job: Job) -> Outcome:
     """A hard stop cut the attempt off: it is not spent."""
-    return Outcome(held=_held(job), ending=Ending.RELEASE, reason="interrupted: the worker stopped")
-
-
-def _held(job: Job) -> Held:
-    return Held(job.function, job.id, job.delivery)
+    return Outcome(held=job.held, ending=Ending.RELEASE, reason="interrupted: the worker stopped")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -76,9 +76,9 @@ class Fetcher:
         return claimed
 
     async def _room(self) -> None:
-        if self.inbox.free < 1:
+        if self.inbox.free < self.inbox.worthwhile:
             self.claimed_at = inf
-            await self.inbox.room()
+            await self.inbox.room(self.inbox.worthwhile)
             self.claimed_at = anyio.current_time()
 
     async def _fetch(self) -> None:

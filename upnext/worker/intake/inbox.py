@@ -43,9 +43,14 @@ class Inbox:
         return self._slots.free + self._prefetch - len(self._jobs) - self._reserved
 
     @property
+    def worthwhile(self) -> int:
+        """Room that is worth a claim: any while somebody is idle, else half of the prefetch."""
+        return max(1, self._prefetch // 2) if self._jobs else 1
+
+    @property
     def full(self) -> bool:
         """Whether no room is left, not even room that a claim under way may leave over."""
-        return self._closed or self.free + self._reserved < 1
+        return self._closed or self.free + self._reserved < self.worthwhile
 
     async def room(self, least: int = 1) -> None:
         """Return when at least so many jobs may be claimed."""

@@ -44,15 +44,12 @@ class Heartbeat:
     _started_at: float = field(factory=time.time, init=False)
 
     async def run(self) -> None:
-        declared = False
         while True:
             try:
-                if not declared:
+                if not await self.store.beat(self.worker, self._record(), TTL):
+                    # The first beat, or the server lost its data: say again what is run here.
                     await self.store.declare(self.definitions)
-                    declared = True
-                await self.store.beat(self.worker, self._record(), TTL)
             except RedisError as error:
-                declared = False  # an empty server came back, perhaps
                 logger.warning("cannot publish the heartbeat: %s", error)
             await anyio.sleep(INTERVAL)
 

@@ -24,35 +24,36 @@ class Leases:
     """
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, int], Held] = {}
+        self._jobs: dict[tuple[str, int], Job] = {}
         self._lock = Lock()
 
     def add(self, jobs: Iterable[Job]) -> None:
         """These jobs were claimed."""
         with self._lock:
             for job in jobs:
-                self._held[job.id, job.delivery] = Held(job.function, job.id, job.delivery)
+                self._jobs[job.id, job.delivery] = job
 
     def remove(self, held: Iterable[Held]) -> None:
         """These jobs are settled."""
         with self._lock:
             for lease in held:
-                self._held.pop((lease.id, lease.delivery), None)
+                self._jobs.pop((lease.id, lease.delivery), None)
 
     def drop(self, job_id: str, delivery: int) -> None:
         """This delivery is another worker's now."""
         with self._lock:
-            self._held.pop((job_id, delivery), None)
+            self._jobs.pop((job_id, delivery), None)
 
     def held(self) -> list[Held]:
         """All of them."""
         with self._lock:
-            return list(self._held.values())
+            jobs = list(self._jobs.values())
+        return [job.held for job in jobs]
 
     def ids(self) -> list[str]:
         """Their job ids."""
         with self._lock:
-            return [job_id for job_id, _ in self._held]
+            return [job_id for job_id, _ in self._jobs]
 
     def statistics(self) -> LeaseStatistics:
-        return LeaseStatistics(len(self._held))
+        return LeaseStatistics(len(self._jobs))

@@ -56,8 +56,12 @@ def test_what_a_raised_error_leads_to(
         assert outcome.reason
 
 
-@pytest.mark.parametrize(("kept", "attempt", "aside"), [(True, 1, False), (True, 3, True)])
-def test_only_a_final_failure_becomes_a_dead_letter(kept: bool, attempt: int, aside: bool) -> None:
+@pytest.mark.parametrize(
+    ("kept", "attempt", "aside"), [(True, 1, True), (False, 3, False), (True, 3, True)]
+)
+def test_a_failure_says_whether_it_may_become_a_dead_letter(
+    kept: bool, attempt: int, aside: bool
+) -> None:
     job = a_job(attempt=attempt)
     outcome = verdict.raised(job, definition(dead_letter=kept), ValueError(), 0)
     assert outcome.dead_letter is aside

@@ -16,17 +16,20 @@ class Store:
         self.declared: list[Mapping[str, bytes]] = []
         self.beats: list[tuple[float, str, bytes, int]] = []
         self.fails = 0
+        self.known = False
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:
         await checkpoint()
         self.declared.append(definitions)
 
-    async def beat(self, worker: str, record: bytes, ttl: int) -> None:
+    async def beat(self, worker: str, record: bytes, ttl: int) -> bool:
         await checkpoint()
         if self.fails:
             self.fails -= 1
             raise LostConnectionError("gone")
+        known, self.known = self.known, True
         self.beats.append((anyio.current_time(), worker, record, ttl))
+        return known
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
         raise NotImplementedError
@@ -55,11 +58,14 @@ async def test_it_declares_once_and_beats_more_often_than_its_record_expires() -
 
 async def test_after_a_loss_it_declares_again() -> None:
     store = Store()
-    store.fails = 2
-    with anyio.move_on_after(INTERVAL * 2.5):
-        await make(store).run()
-    assert len(store.declared) == 3
-    assert len(store.beats) == 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(make(store).run)
+        await anyio.sleep(INTERVAL * 1.5)
+        store.known, store.fails = False, 1  # the server is gone for a beat, and comes back empty
+        await anyio.sleep(INTERVAL * 2)
+        group.cancel_scope.cancel()
+    assert len(store.declared) == 2
+    assert len(store.beats) == 3
 
 
 async def test_a_worker_that_cannot_claim_does_not_look_healthy(
