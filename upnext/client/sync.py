@@ -60,6 +60,7 @@ class BlockingClient:
 
     def __init__(self, store: BlockingStore) -> None:
         self.store = store
+        self._thread = threading.local()
 
     def submit(self, job: NewJob) -> Enqueued:
         """Submit one job; raises as `Client.submit`."""
@@ -94,7 +95,12 @@ class BlockingClient:
             return self._wait(listener, channel, job_id, timeout, None)
 
     def _channel(self) -> str:
-        return self.store.keys.waiter_channel(new_worker_id("sync"))
+        """This thread's channel: one for ever, for a job remembers every channel that waited."""
+        channel: str | None = getattr(self._thread, "channel", None)
+        if channel is None:
+            channel = self.store.keys.waiter_channel(new_worker_id("sync"))
+            self._thread.channel = channel
+        return channel
 
     def _wait(
         self,

@@ -101,20 +101,18 @@ class ThreadRenewal:
         return self._revoked.get()
 
     def _renew_until_stopped(self) -> None:
-        store = self.open_store()
-        warned = False
+        store, warned = self.open_store(), False
+        look, waited = min(self.period, BEAT_INTERVAL), 0.0
         try:
-            while not self._stop.wait(self.period):
+            while not self._stop.wait(look):
+                waited += look
                 silent = time.monotonic() - self._beat
-                if silent > max(1.0, 3 * BEAT_INTERVAL):
-                    if not warned:
-                        self._name_the_culprit(silent)
-                    warned = True
-                    if silent > self.most_blocked:
-                        continue
-                else:
-                    warned = False
-                self._renew(store, self.leases.held())
+                if silent > 2 * BEAT_INTERVAL and not warned:
+                    self._name_the_culprit(silent)
+                warned = silent > 2 * BEAT_INTERVAL
+                if waited >= self.period and silent <= self.most_blocked:
+                    waited = 0.0
+                    self._renew(store, self.leases.held())
         finally:
             store.close()
 
