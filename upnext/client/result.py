@@ -122,7 +122,7 @@ def _words(ended: Ended, failure: Failure | None) -> str:
         said = ": ".join(part for part in (failure.type, failure.message) if part)
     if ended.status is JobStatus.FAILED:
         return said or ended.reason or "failed without saying why"
-    how = "its deadline passed" if ended.status is JobStatus.EXPIRED else "cancelled"
+    how = "expired" if ended.status is JobStatus.EXPIRED else "cancelled"
     return ": ".join(part for part in (how, ended.reason) if part)
 
 
