@@ -18,15 +18,16 @@ INTERRUPTED = 130
 
 HELP = """Background jobs for Python on structured concurrency.
 
-Workers are found in files (app.py) or modules (package.module). The broker is the Redis or Valkey
-that UPNEXT_REDIS_URL names, or else an embedded one in .upnext/ of the working directory."""
+Workers are found in files (app.py) or modules (package.module). The broker is
+the Redis or Valkey that UPNEXT_REDIS_URL names, or else an embedded one in
+.upnext/ of the working directory."""
 
 EXAMPLES = """Examples:
 
   upnext run app.py                   run every worker in app.py
   upnext call app.py add a=1 b=2      run one task here and now
   upnext list app.py                  see what app.py declares
-  upnext health                       see whether the broker is there and who works
+  upnext health                       see if the broker is there, and who works
 
 upnext COMMAND --help says more about a command."""
 

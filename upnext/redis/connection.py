@@ -50,6 +50,7 @@ class Connection:
         number: Which connection of its link this is, from 1.
         pipeline: What was sent and is not answered yet.
         reading: Somebody reads for all. Set and cleared by that caller.
+        doubted: Nothing came in time; one more short read decides. Written by whoever reads.
         writing: Somebody writes for all. Set and cleared by that caller.
         read_scope: What limits the present read; the writer shortens it when a reply is due.
         silent_since: When the server last said something, or was first asked after that.
@@ -60,6 +61,7 @@ class Connection:
         self.number = number
         self.pipeline = Pipeline()
         self.reading = False
+        self.doubted = False
         self.writing = False
         self.read_scope: anyio.CancelScope | None = None
         self.silent_since = 0.0

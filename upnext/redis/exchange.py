@@ -293,6 +293,7 @@ class Exchange:
     def _dispatch(self, connection: Connection, data: bytes) -> None:
         self._reads += 1
         self._last_reply_at = connection.silent_since = anyio.current_time()
+        connection.doubted = False
         pipeline = connection.pipeline
         for reply in connection.replies(data):
             if type(reply) is PushNotification:
@@ -312,7 +313,11 @@ class Exchange:
         # Other kinds (invalidations) were not asked for.
 
     async def _on_silence(self, connection: Connection) -> None:
-        if connection.pipeline:
+        if connection.pipeline and not connection.doubted:
+            # Perhaps it was not the server but this event loop that stood still, and the answer
+            # is in the socket: the next read, a short one, will tell.
+            connection.doubted = True
+        elif connection.pipeline:
             await self._give_up(connection, self._silent())
         else:
             self._outbox[Batch((("PING",),), idempotent=False)] = None

@@ -37,8 +37,8 @@ def call(
 ) -> None:
     """Run one task in this process.
 
-    Nothing is queued and nothing is retried. The result goes to stdout as JSON, all else to
-    stderr.
+    Nothing is queued and nothing is retried. The result goes to stdout as JSON,
+    all else to stderr.
 
     Args:
         arguments: key=value; a value that is JSON is that value, any other is a text.
