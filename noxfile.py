@@ -127,7 +127,7 @@ closing_lines: dict[str, str] = {}
 
 def pytest(session: nox.Session, *paths: str) -> None:
     """Run these tests, and keep pytest's closing line for the end."""
-    session.install("-e", ".[trio,uvloop]", *group("test"))
+    session.install("-e", ".[trio,uvloop]", *group("types"))  # the tests of inference run pyright
     record = Path(session.create_tmp()) / "pytest.log"
     color = "--color=yes" if sys.stdout.isatty() else "--color=auto"
     with subprocess.Popen(["tee", record], stdin=subprocess.PIPE) as tee:

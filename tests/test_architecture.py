@@ -21,7 +21,7 @@ LAYERS = (
     ("store",),
     ("tasks", "client"),
     ("worker", "api"),
-    ("run", "cli"),
+    ("runner", "cli"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Stands beside the layers: nothing imports it, and it sees this much.
@@ -35,7 +35,7 @@ GUESTS = ("cli",)
 
 TASK_GROUPS = (
     "client/parallel.py",
-    "run.py",  # the workers of one process, and the signals that end them
+    "runner.py",  # the workers of one process, and the signals that end them
     "worker/settlement/renewal.py",  # a thread, with the two tasks that are its way to the loop
     "worker/supervisor.py",
 )
@@ -241,7 +241,7 @@ BREACHES: list[tuple[Rule, str, str]] = [
     (layers, "upnext/redis/link.py", "if TYPE_CHECKING:\n    from upnext import store"),
     (layers, "upnext/worker/supervisor.py", "from upnext.testing import memory"),
     (layers, "upnext/testing/harness.py", "from upnext.worker.supervisor import Supervisor"),
-    (layers, "upnext/run.py", "from upnext import Worker"),
+    (layers, "upnext/runner.py", "from upnext import Worker"),
     (layers, "upnext/cli/main.py", "from upnext import testing"),
     (layers, "upnext/cli/main.py", "import upnext_server.app"),
     (layers, "upnext/unheard_of.py", "from upnext.model import job"),
@@ -294,7 +294,7 @@ def test_what_keeps_the_rules_passes(tmp_path: Path) -> None:
     write(tmp_path, "upnext/redis/pool.py", "CancelScope(deadline=d, shield=True)\nimport redis")
     write(tmp_path, "upnext/testing/memory.py", "from upnext.worker.ports import Claims")
     write(tmp_path, "upnext/store/claim.py", "__all__ = ['LIMIT', 'Claim', 'claim']\nclaim = 1")
-    write(tmp_path, "upnext/__init__.py", "from upnext.run import run\n__all__ = ['run']")
+    write(tmp_path, "upnext/__init__.py", "from upnext.runner import run\n__all__ = ['run']")
     write(tmp_path, "upnext/store/lua/claim.lua", "-- KEYS[1] s; ARGV: n\n-- Returns jobs\n")
     with (tmp_path / "upnext/store/claim.py").open("a") as claim:
         claim.write("\nLIMIT = 1\nclass Claim: ...\n")

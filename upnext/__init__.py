@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         UpNextError,
     )
     from upnext.model.status import FailureReason, JobStatus
-    from upnext.run import run
+    from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
     from upnext.tasks.control import Discard, Retry, Snooze, check_cancelled
     from upnext.worker.queue_config import SyncExecutor, WorkerQueueConfig
@@ -82,7 +82,7 @@ _HOMES = {
         "UpNextError",
     ),
     "upnext.model.status": ("FailureReason", "JobStatus"),
-    "upnext.run": ("run",),
+    "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),
     "upnext.tasks.control": ("Discard", "Retry", "Snooze", "check_cancelled"),
     "upnext.worker.queue_config": ("SyncExecutor", "WorkerQueueConfig"),

@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy(words: Sequence[str], tmp_path: Path) -> Non
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "upnext.cli.main" in imported
     heavy = {"anyio", "trio", "asyncio", "redis", "hiredis", "cattrs", "orjson", "dotenv"}
-    heavy |= {"upnext.run", "upnext.worker", "upnext.client", "upnext.redis", "upnext.store"}
+    heavy |= {"upnext.runner", "upnext.worker", "upnext.client", "upnext.redis", "upnext.store"}
     assert not heavy & imported
 
 

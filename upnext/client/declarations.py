@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
 from types import FrameType
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from attrs import fields
 
 from upnext.client.handle import TaskHandle
 from upnext.tasks.definition import DEFAULT_TIMEOUT, TaskDefinition
@@ -128,6 +131,14 @@ class TaskDeclarations:
             options = {**options, "name": name_of(function).rpartition(".")[2]}
             if options["name"] == "<lambda>":
                 raise ValueError("a lambda has no name: say @worker.task(name=…)")
+        for option in options.keys() - _OPTIONS:
+            near = difflib.get_close_matches(option, _OPTIONS, n=1)
+            hint = (
+                f": did you mean {near[0]}?"
+                if near
+                else f"; there are {', '.join(sorted(_OPTIONS))}"
+            )
+            raise TypeError(f"@worker.task has no option {option!r}{hint}")
         definition = TaskDefinition(function=function, scope=scope, **options)
         self.registry.add(definition)
         handle = TaskHandle[..., Any](definition, self)
@@ -140,3 +151,11 @@ def _local_names(frame: FrameType | None) -> dict[str, Any]:
     if frame is None or frame.f_locals is frame.f_globals:
         return {}
     return {name: value for name, value in frame.f_locals.items() if isinstance(value, type)}
+
+
+_OPTIONS = {
+    attribute.alias
+    for attribute in fields(TaskDefinition)
+    if attribute.init and attribute.alias not in ("function", "scope")
+}
+"""What `task` takes; its signature says it to people and type checkers."""

@@ -135,6 +135,7 @@ class Store:
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
         """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        await self._link.execute("UNLINK", self.keys.worker(worker), idempotent=True)
         calls = [retire_call(self.keys, worker, name) for name in functions]
         return sum(await self._call.call_many(calls, idempotent=True))
 

@@ -19,6 +19,7 @@ import os
 import re
 import sys
 import sysconfig
+from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -90,6 +91,22 @@ def import_file(path: Path) -> ModuleType:
     file = os.path.abspath(path)
     root, name = real_name(Path(file))
     make_importable(root)
+    token = _importing.set(True)
+    try:
+        return _import(path, file, root, name)
+    finally:
+        _importing.reset(token)
+
+
+def is_importing() -> bool:
+    """Whether a user's file is being imported right now, further up the stack."""
+    return _importing.get()
+
+
+_importing = ContextVar("upnext_importing", default=False)
+
+
+def _import(path: Path, file: str, root: Path, name: str) -> ModuleType:
     for module in list(sys.modules.values()):
         if _same_file(_file_of(module), file):
             return module

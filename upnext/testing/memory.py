@@ -205,6 +205,7 @@ class MemoryStore:
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
         """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        self._beats.pop(worker, None)
         now = await self._now()
         channel = self.keys.worker_channel(worker)
         return sum(retire(self._function(name, now), worker, channel) for name in functions)

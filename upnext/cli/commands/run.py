@@ -61,7 +61,7 @@ def run(
     configure_logging(log_format, verbose)
 
     from upnext.cli.loader import choose, load_workers
-    from upnext.run import run as run_workers
+    from upnext.runner import run as run_workers
 
     workers = load_workers(files)
     chosen = choose(workers, only)
@@ -98,8 +98,7 @@ def _brokers(workers: Sequence[Worker], redis_url: str | None) -> list[str]:
     from upnext.cli.broker import parse_address, read_settings
 
     settings, _ = read_settings()
-    # As upnext.run has it: what a worker's code says comes first.
-    urls = dict.fromkeys(worker.redis_url or redis_url or settings.redis_url for worker in workers)
+    urls = dict.fromkeys(redis_url or worker.redis_url or settings.redis_url for worker in workers)
     return [
         parse_address(url).describe()
         if url

@@ -162,12 +162,9 @@ def _is_unicode(text: str) -> bool:
 
 
 def _kind(value: Any) -> str:
-    kind = type(value)
-    name = (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    kind = cast("type[Any]", type(value))
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    name = module + kind.__qualname__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 

@@ -58,12 +58,16 @@ class Attempt:
         context = self._context(job, slot, now)
         token = current_context.set(context)
         attempted = self.running.begin(job, anyio.CancelScope())
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s (%s): attempt %d starts", job.function, job.id, job.attempt)
         over, outcome = False, None
         try:
             if self._hooks:
                 await self._hook(self.definition.on_start, context)
                 now = anyio.current_time()
             outcome, error = await self._attempt(attempted, context, now)
+            if outcome is not None and outcome.ending is Ending.RETRY and job.deadline is not None:
+                outcome = verdict.in_time(outcome, self._left(job.deadline))
             over, attempted.outcome = True, outcome
             if outcome is not None:
                 self._report(job, outcome, error)
@@ -139,6 +143,10 @@ class Attempt:
                 return deadline, CancelReason.DEADLINE
         return limit, CancelReason.TIMEOUT
 
+    def _left(self, deadline: int) -> float:
+        """Seconds until a time of the store's clock."""
+        return self.clock.loop_time(deadline) - anyio.current_time()
+
     def _raised(self, job: Job, error: BaseException, duration: int) -> Outcome:
         definition = self.definition
         if isinstance(error, NotEncodableError):
@@ -153,10 +161,12 @@ class Attempt:
 
     def _report(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         if outcome.ending is Ending.COMPLETE:
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%s (%s): complete, %d ms", job.function, job.id, outcome.duration)
             return
-        level = logging.ERROR if outcome.ending is Ending.FAILED else logging.WARNING
+        failed = outcome.ending is Ending.FAILED
         logger.log(
-            level,
+            logging.ERROR if failed else logging.WARNING,
             "%s (%s), attempt %d of %d: %s%s",
             job.function,
             job.id,
@@ -171,6 +181,7 @@ class Attempt:
                 "delivery": job.delivery,
                 "ending": outcome.ending.value,
             },
+            exc_info=error if failed and not isinstance(error, RemoteError) else None,
         )
 
     async def _after(self, context: Context, outcome: Outcome, error: BaseException | None) -> None:

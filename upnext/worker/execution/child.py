@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from attrs import frozen
 
@@ -83,4 +83,20 @@ def _leave_stopping_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if getattr(sys.stderr, "name", None) == os.devnull:
-        sys.stderr = sys.stdout = os.fdopen(os.dup(2), "w", buffering=1)
+        sys.stderr = sys.stdout = _parents_stderr()
+
+
+def _parents_stderr() -> TextIO:
+    """Where the job's prints and log lines go.
+
+    Standard output carries the answers, and standard error is a pipe that nobody reads: a job
+    that fills it would hang. The parent's own standard error can be opened where there is /proc;
+    elsewhere what a job prints is lost.
+    """
+    try:
+        target = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        target = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, 2)
+    os.close(target)
+    return os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")

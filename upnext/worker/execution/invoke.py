@@ -32,6 +32,17 @@ class NotEncodableError(Exception):
         self.problem = problem
 
 
+class WorkerProcessDiedError(RuntimeError):
+    """The process that was to run the job is gone, or could not start."""
+
+    def __init__(self, obstacle: BaseException | None = None) -> None:
+        super().__init__(
+            "the worker process died with the job: killed, out of memory, or os._exit()"
+            if obstacle is None
+            else f"a worker process cannot start: {type(obstacle).__name__}: {obstacle}"
+        )
+
+
 class RemoteError(Exception):
     """The function raised in another process; the answer is what is left of it."""
 
@@ -101,12 +112,20 @@ class InProcess:
             answer = await self._call(definition, arguments, context)
         except (KeyboardInterrupt, ProcessLookupError, anyio.BrokenWorkerProcess) as error:
             if not _came_too_early(error):
-                raise
-            answer = await self._call(definition, arguments, context)
+                raise WorkerProcessDiedError from None
+            answer = await self._call_again(definition, arguments, context)
         if answer.failure is not None:
             raise RemoteError(answer, answer.failure)
         assert answer.result is not None
         return answer.result
+
+    async def _call_again(
+        self, definition: TaskDefinition, arguments: bytes, context: Context
+    ) -> Answer:
+        try:
+            return await self._call(definition, arguments, context)
+        except anyio.BrokenWorkerProcess as error:
+            raise WorkerProcessDiedError(error.__cause__) from None
 
     async def _call(self, definition: TaskDefinition, arguments: bytes, context: Context) -> Answer:
         return await to_process.run_sync(

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 import orjson
-from attrs import asdict
+from attrs import asdict, evolve
 
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Failure, Outcome
@@ -76,6 +76,17 @@ def failed(
         duration=duration,
         dead_letter=definition.dead_letter,  # for when the deadline forbids the retry
     )
+
+
+def in_time(outcome: Outcome, left: float) -> Outcome:
+    """A retry that would come after the deadline, `left` seconds away, is a failure.
+
+    The store decides the same by its own clock; hooks and logs should say what it will say.
+    """
+    if outcome.delay < left * 1000:
+        return outcome
+    reason = "no time left before the deadline to try again"
+    return evolve(outcome, ending=Ending.FAILED, delay=0, reason=reason)
 
 
 def interrupted(

@@ -27,8 +27,8 @@ MOST_PER_WRITE = 500
 class Flusher:
     """Empties the outbox, in batches, until it is closed and empty.
 
-    The first outcome after a quiet moment is written at once. Under load outcomes gather
-    while the last batch is on its way, and for at most `interval` seconds.
+    What ends alone is written at once. While other jobs are under way outcomes gather, until
+    `interval` seconds after the last write at most.
     """
 
     store: SettlePort
@@ -64,9 +64,8 @@ class Flusher:
 
     async def _gather(self) -> None:
         await self.outbox.arrival()
-        ripe = self._flushed_at + self.interval
-        if anyio.current_time() < ripe:
-            with anyio.move_on_at(ripe):
+        if self.leases.statistics().held > self.outbox.statistics().queued:  # more is under way
+            with anyio.move_on_at(self._flushed_at + self.interval):
                 await self.outbox.arrival(self.batch_size)
         self._flushed_at = anyio.current_time()
 

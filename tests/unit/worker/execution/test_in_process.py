@@ -10,7 +10,7 @@ from upnext.tasks.context import Context
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.modules import ModuleSource
 from upnext.worker.execution.child import Answer, run_in_child
-from upnext.worker.execution.invoke import InProcess
+from upnext.worker.execution.invoke import InProcess, WorkerProcessDiedError
 
 CONTEXT = Context(job_id="work-1")
 
@@ -56,7 +56,7 @@ async def test_a_process_interrupted_before_it_called_the_function_is_asked_agai
 async def test_a_process_that_died_later_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(anyio.BrokenWorkerProcess):
+    with pytest.raises(WorkerProcessDiedError, match="died with the job"):
         await call(monkeypatch, anyio.BrokenWorkerProcess(), Answer(result=b"1"))
 
 

@@ -233,7 +233,7 @@ async def test_a_sync_function_runs_in_a_process_and_sees_its_job() -> None:
         assert kinds == {
             "error": "KeyError",
             "exit": "SystemExit",
-            "die": "BrokenWorkerProcess",
+            "die": "WorkerProcessDiedError",
             "retry": "Retry",
             "unspeakable": "UnspeakableError",
             "object": "CodecError",

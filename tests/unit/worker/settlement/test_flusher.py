@@ -62,6 +62,7 @@ async def test_the_first_outcome_after_a_quiet_moment_is_written_at_once() -> No
 
 async def test_under_load_outcomes_are_written_together() -> None:
     queue, flusher = make()
+    flusher.leases.add(a_job() for _ in range(21))  # these, and one that goes on
     outcomes = [an_outcome() for _ in range(20)]
     async with anyio.create_task_group() as group:
         group.start_soon(flusher.run)

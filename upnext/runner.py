@@ -28,6 +28,7 @@ from upnext.settings import Settings
 from upnext.store.blocking import BlockingStore
 from upnext.store.bounds import Bounds
 from upnext.store.store import Store
+from upnext.tasks.modules import is_importing
 from upnext.tasks.registry import merge
 from upnext.worker.compose import compose
 from upnext.worker.shutdown import Shutdown
@@ -36,7 +37,7 @@ from upnext.worker.worker import Worker, only_named
 
 __all__ = ["run"]
 
-logger = logging.getLogger("upnext.run")
+logger = logging.getLogger("upnext.runner")
 
 REVIVE_INTERVAL = 1.0
 """Seconds between two looks at whether the embedded server is connected; a look costs nothing."""
@@ -80,11 +81,12 @@ def run(
     for component in components:
         if not isinstance(component, Worker):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"upnext.run() runs workers, not {component!r}")
-    if "__mp_main__" in sys.modules:
+    if "__mp_main__" in sys.modules or is_importing():
         raise ConfigurationError(
-            "upnext.run() was reached while a worker process imported the program:"
+            "upnext.run() was reached while the file was only being imported:"
             ' put the call under `if __name__ == "__main__":`'
         )
+    _speak_up()
     merge(worker.registry for worker in components)
     workers = only_named(components, only)
     for component in components:
@@ -108,6 +110,14 @@ def run(
         anyio.run(service.run, backend=backend, backend_options=options)
     _leave_abandoned_threads(1 if service.failed else 0)
     return 1 if service.failed else 0
+
+
+def _speak_up() -> None:
+    """Show the log of a program that did not set logging up; one that did keeps its own."""
+    ours = logging.getLogger("upnext")
+    if not ours.hasHandlers():
+        logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        ours.setLevel(logging.INFO)
 
 
 @contextmanager
@@ -154,6 +164,7 @@ class _Service:
         bounds = bounds_of(evolve(self.settings, queue=queue))
         store = Store(current_link(address, name=f"upnext-{worker.name}"), keys, bounds)
         try:
+            logger.info("worker %s connects to %s", worker.name, address.describe())
             await store.now()  # an unreachable broker is found out before anything is started
             parts = compose(
                 name=worker.name,
