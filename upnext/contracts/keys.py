@@ -17,7 +17,8 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     dead            zset     dead letters -> Unix ms
     strange         stream   entries that no job stands behind, kept for a human
     hungry          set      channels of workers with free slots and nothing to do
-    events          stream   every transition, for history
+    events          stream   every transition, for history: see contracts/events.py
+    journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
 
 Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.

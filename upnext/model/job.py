@@ -11,7 +11,7 @@ LOWEST_PRIORITY = -9
 HIGHEST_PRIORITY = 9
 
 
-@frozen(kw_only=True, eq=False)
+@define(kw_only=True, eq=False)  # not frozen: bulk submits make many
 class NewJob:
     """What a producer hands to the queue. All times are in milliseconds."""
 

@@ -24,22 +24,30 @@ def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> Iterato
             end += 1
         arguments: list[Any] = [bounds.events_kept, bounds.most_waiting, function]
         for job in jobs[start:end]:
-            arguments += (
-                job.id,
-                job.arguments,
-                job.priority,
-                "" if job.delay is None else job.delay,
-                "" if job.at is None else job.at,
-                "" if job.deadline is None else job.deadline,
-                "" if job.budget is None else job.budget,
-                job.key,
-                job.parent_id,
-                job.root_id,
-                job.source,
-                job.waiter,
-            )
+            arguments += (job.id, job.arguments)
+            arguments += _rest(job)
         yield Call("enqueue", (keys.function(function),), arguments)
         start = end
+
+
+def _rest(job: NewJob) -> tuple[Any, ...]:
+    """What makes this more than a plain job, if anything does."""
+    rest = (
+        job.priority or "",
+        "" if job.delay is None else job.delay,
+        "" if job.at is None else job.at,
+        "" if job.deadline is None else job.deadline,
+        "" if job.budget is None else job.budget,
+        job.key,
+        job.parent_id,
+        "" if job.root_id == job.id else job.root_id,
+        job.source,
+        job.waiter,
+    )
+    return ("more", *rest) if rest != _PLAIN else ("",)
+
+
+_PLAIN = ("", "", "", "", "", "", "", "", b"", "")
 
 
 def parse_enqueued(reply: list[bytes]) -> list[Enqueued | JobRefusedError]:

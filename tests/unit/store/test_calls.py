@@ -29,7 +29,7 @@ def new(function: str = "f", number: int = 0, **fields: object) -> NewJob:
     return NewJob(id=f"{function}-{number:032x}", function=function, arguments=b"{}", **fields)
 
 
-def test_enqueue_writes_twelve_words_a_job() -> None:
+def test_enqueue_writes_three_words_for_a_plain_job_and_thirteen_for_another() -> None:
     full = new(
         priority=3, delay=10, at=20, deadline=30, budget=40, key="k", parent_id="p", root_id="r",
         source=b"s", waiter="w",
@@ -38,20 +38,20 @@ def test_enqueue_writes_twelve_words_a_job() -> None:
     assert (call.verb, tuple(call.keys)) == ("enqueue", (P,))
     words = list(call.args)
     assert words[:3] == [50, 7, "f"]
-    assert words[3:15] == [JOB, b"{}", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
-    assert words[15:] == ["f-" + "1".zfill(32), b"{}", 0, *[""] * 7, b"", ""]
+    assert words[3:16] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
+    assert words[16:] == ["f-" + "1".zfill(32), b"{}", ""]
 
 
 def test_zero_is_not_nothing() -> None:
     [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [new(delay=0, at=0, deadline=0, budget=0)])
-    assert list(call.args)[6:10] == [0, 0, 0, 0]
+    assert list(call.args)[7:11] == [0, 0, 0, 0]
 
 
 def test_enqueue_splits_by_function_and_by_number() -> None:
     most = enqueue.MOST_PER_CALL
     jobs = [new(number=n) for n in range(2 * most + 1)] + [new("g"), new(number=9_999)]
     calls = list(enqueue.enqueue_calls(KEYS, BOUNDS, jobs))
-    assert [(call.args[2], (len(call.args) - 3) // 12) for call in calls] == [
+    assert [(call.args[2], (len(call.args) - 3) // 3) for call in calls] == [
         ("f", most),
         ("f", most),
         ("f", 1),

@@ -32,6 +32,7 @@ def run(
     async_backend: Literal["asyncio", "trio"] = "asyncio",
     uvloop: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     concurrency: Annotated[int | None, Parameter(name=["--concurrency", "-c"])] = None,
+    worker_timeout: float = 30.0,
     verbose: Annotated[
         bool, Parameter(name=["--verbose", "-v"], negative="", show_default=False)
     ] = False,
@@ -47,6 +48,7 @@ def run(
         async_backend: The event loop that runs the workers.
         uvloop: Use uvloop for the asyncio backend (needs upnext[uvloop]).
         concurrency: Jobs that each worker runs at once, instead of what its code says.
+        worker_timeout: Seconds that running jobs get after the first signal.
         verbose: Log what is of interest to developers only.
         log_format: Lines for people, or one JSON object a line. Logs go to stderr.
     """
@@ -58,6 +60,8 @@ def run(
         _check_trio()
     if concurrency is not None and concurrency < 1:
         raise CommandError(f"--concurrency must be 1 or more, not {concurrency}.")
+    if not worker_timeout >= 0:
+        raise CommandError(f"--worker-timeout must be 0 or more, not {worker_timeout:g}.")
     configure_logging(log_format, verbose)
 
     from upnext.cli.loader import choose, load_workers
@@ -91,6 +95,7 @@ def run(
         backend=async_backend,
         use_uvloop=uvloop,
         only=[worker.name for worker in chosen],
+        worker_timeout=worker_timeout,
     )
 
 

@@ -88,13 +88,17 @@ local function wake(P)
   end
 end
 
--- Put a job on its lane. `first`: ahead of the jobs of its priority that wait already.
-local function to_lane(P, id, job, priority, first)
+-- Put a job on its lane. `first`: ahead of the jobs of its priority that wait already. `seen`
+-- spares a call with many jobs the look at lanes it has seen to.
+local function to_lane(P, id, job, priority, first, seen)
   local lane = first and priority .. '^' or tostring(priority)
   local stream = P .. 'lane:' .. lane
   local score = first and priority + 0.5 or priority
-  if redis.call('ZADD', P .. 'lanes', 'NX', score, lane) == 1 then
-    redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+  if not (seen and seen[lane]) then
+    if redis.call('ZADD', P .. 'lanes', 'NX', score, lane) == 1 then
+      redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+    end
+    if seen then seen[lane] = true end
   end
   local entry = redis.call('XADD', stream, '*', 'id', id)
   return lane, entry

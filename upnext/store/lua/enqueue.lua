@@ -1,8 +1,9 @@
 -- enqueue: accept new jobs of one function.
 -- keys: P
--- args: events kept, most jobs waiting (0: no limit), function name, then 12 per job:
---       id, arguments, priority, delay, at, deadline, budget, key, parent, root, source, waiter
---       (an empty string where there is none)
+-- args: events kept, most jobs waiting (0: no limit), function name, then per job
+--       id, arguments and '', or for a job that is more than plain
+--       id, arguments, 'more', priority, delay, at, deadline, budget, key, parent, root, source,
+--       waiter (an empty string where there is none)
 -- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
 -- Not allowed when memory is full: a full server must still drain.
 
@@ -34,9 +35,20 @@ register('enqueue', function(keys, args)
   local keep, most, name = args[1], tonumber(args[2]), args[3]
   local room = most > 0 and most - waiting(P) or math.huge
   local out, queued = {}, false
-  for i = 4, #args, 12 do
-    local id, arguments, priority, delay, at, deadline, budget, key, parent, root, source, waiter
-      = unpack(args, i, i + 11)
+  local i, seen = 4, {}
+  while i <= #args do
+    local id, arguments = args[i], args[i + 1]
+    local priority, delay, at, deadline, budget, key, parent, root, source, waiter
+    if args[i + 2] == '' then
+      priority, delay, at, deadline, budget, key = '0', '', '', '', '', ''
+      parent, root, source, waiter = '', '', '', ''
+      i = i + 3
+    else
+      priority, delay, at, deadline, budget, key, parent, root, source, waiter
+        = unpack(args, i + 3, i + 12)
+      if priority == '' then priority = '0' end
+      i = i + 13
+    end
     local job, verdict, holder = P .. 'job:' .. id, 'created', nil
     -- Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
     if redis.call('EXISTS', job) == 0 then
@@ -59,9 +71,8 @@ register('enqueue', function(keys, args)
           to_schedule(P, id, due)
         else
           status, queued = 'queued', true
-          lane, entry = to_lane(P, id, job, priority, false)
+          lane, entry = to_lane(P, id, job, priority, false, seen)
         end
-        if root == id then root = '' end
         local more = {}
         add(more, 'deadline', limit)
         add(more, 'key', key)
