@@ -20,7 +20,7 @@ from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution import verdict
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
-from upnext.worker.execution.failure import failure_of, message_of
+from upnext.worker.execution.failure import failure_of, message_of, users_part
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
 from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
@@ -181,7 +181,7 @@ class Attempt:
                 "delivery": job.delivery,
                 "ending": outcome.ending.value,
             },
-            exc_info=error if failed and not isinstance(error, RemoteError) else None,
+            exc_info=_shown(error) if failed else None,
         )
 
     async def _after(self, context: Context, outcome: Outcome, error: BaseException | None) -> None:
@@ -216,6 +216,13 @@ class Attempt:
             if not is_the_jobs(raised):
                 raise without_the_jobs(raised) from None
             logger.warning("a hook of %s failed", self.definition.name, exc_info=True)
+
+
+def _shown(error: BaseException | None) -> BaseException | None:
+    """What the log shows of an error: the user's frames. Another process's are gone."""
+    if error is None or isinstance(error, RemoteError):
+        return None
+    return error.with_traceback(users_part(error))
 
 
 def _why(outcome: Outcome, error: BaseException | None) -> str:

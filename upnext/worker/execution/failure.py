@@ -42,12 +42,12 @@ def _printable(text: str) -> str:
 
 def _formatted(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(type(error), error, _users_part(error)))
+        return "".join(traceback.format_exception(type(error), error, users_part(error)))
     except Exception:  # as above
         return ""
 
 
-def _users_part(error: BaseException) -> TracebackType | None:
+def users_part(error: BaseException) -> TracebackType | None:
     """The traceback from the first frame that is not machinery; all of it if there is none."""
     trace = error.__traceback__
     while trace is not None:
