@@ -7,7 +7,7 @@ from enum import StrEnum
 from attrs import define, frozen
 
 from upnext.model.job import Held
-from upnext.model.status import FailureReason, JobStatus
+from upnext.model.status import FailureReason
 
 
 class Ending(StrEnum):
@@ -61,17 +61,3 @@ class Settled(StrEnum):
     """This very delivery was settled before: the first answer was lost on the way."""
     STALE = "stale"
     """Another delivery owns the job, or it is gone: nothing was written."""
-
-
-@frozen(kw_only=True)
-class Notice:
-    """What a waiter is told when a job reaches a terminal state."""
-
-    id: str
-    status: JobStatus
-    attempt: int
-    started_at: int | None
-    finished_at: int
-    result: bytes
-    error: bytes
-    reason: str

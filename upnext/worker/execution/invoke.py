@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 from anyio import to_process, to_thread
-from attrs import define, evolve
+from attrs import define
 
 from upnext.errors import CodecError, ConfigurationError
 from upnext.model.outcome import Failure
@@ -134,7 +134,7 @@ class InProcess:
             definition.qualname,
             definition.name,
             arguments,
-            evolve(context, lender=None),  # a process keeps its slot while it waits
+            context.portable(),  # a process keeps its slot while it waits
             cancellable=True,
             limiter=self.processes,
         )
