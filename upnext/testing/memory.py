@@ -204,11 +204,11 @@ class MemoryStore:
         return watch(self._queue(self.keys.of_job(job_id), now), job_id, channel)
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
-        """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        """Forget a worker that stops; the answer counts the jobs queued again."""
         self._beats.pop(worker, None)
         now = await self._now()
         channel = self.keys.worker_channel(worker)
-        return sum(retire(self._function(name, now), worker, channel) for name in functions)
+        return sum(retire(self._function(name, now), now, worker, channel) for name in functions)
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:
         """Publish what a worker runs: function name -> JSON of its definition."""
@@ -262,6 +262,6 @@ class MemoryStore:
     def _queue(self, prefix: str, now: int) -> Queue:
         queue = self.queues.get(prefix)
         if queue is None:
-            queue = self.queues[prefix] = Queue(prefix, self.bounds, self._channels.publish)
+            queue = self.queues[prefix] = Queue(prefix, self.bounds, self._channels)
         queue.expire(now)
         return queue

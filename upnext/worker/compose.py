@@ -77,7 +77,7 @@ def compose(
     stager = Stager(store, functions)
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, demand, stager
+        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager
     )
     flusher = Flusher(
         store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
@@ -88,10 +88,12 @@ def compose(
         renewal = ThreadRenewal(
             open_blocking_store,
             worker,
+            functions,
             leases,
             period,
             BLOCKED_LEASES * lease / 1000,
             canceller.revoke,
+            fetcher.doubt,
             running.names,
         )
     invocations = Invocations(

@@ -52,6 +52,11 @@ class Inbox:
         """Whether no room is left, not even room that a claim under way may leave over."""
         return self._closed or self.free + self._reserved < self.worthwhile
 
+    @property
+    def accepts(self) -> bool:
+        """Whether one more job has a place, if a claim under way leaves room over."""
+        return not self._closed and self.free + self._reserved > 0
+
     async def room(self, least: int = 1) -> None:
         """Return when at least so many jobs may be claimed."""
         while self.free < least:
