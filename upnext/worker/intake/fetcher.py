@@ -36,6 +36,8 @@ class Fetcher:
     leases: Leases
     clock: StoreClock
     batch_size: int
+    every: float = SWEEP_INTERVAL
+    """Seconds between two sweeps."""
     unknown: bool = field(default=False, init=False)
     """A claim was sent whose reply never came: the store knows what it gave us."""
     claimed_at: float = field(factory=anyio.current_time, init=False)
@@ -51,13 +53,13 @@ class Fetcher:
     async def _fill(self) -> None:
         while True:
             await self._room()
-            if anyio.current_time() >= self._swept_at + SWEEP_INTERVAL:
+            if anyio.current_time() >= self._swept_at + self.every:
                 # However busy: while one function never runs dry, the store may forget that
                 # this worker is hungry for the others.
                 self._swept_at = anyio.current_time()
                 self.demand.note_some()
             if self.demand.dry:
-                with anyio.move_on_at(self._swept_at + SWEEP_INTERVAL):
+                with anyio.move_on_at(self._swept_at + self.every):
                     await self.demand.changed()
                 continue
             try:

@@ -1,0 +1,64 @@
+"""An asyncio event loop in virtual time: when nothing can run, its clock jumps to the next timer.
+
+This file, and no other, names asyncio: a clock of asyncio's is an event loop of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+from typing import Any
+
+from upnext.testing.outside import Outside
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose time passes by what it would have waited.
+
+    It does not wait for sockets. While threads work for it, time passes as it really does.
+
+    Attributes:
+        outside: What it waits for.
+    """
+
+    def __init__(self) -> None:
+        self.outside = Outside()
+        self._impatient = _Impatient(self.outside)
+        super().__init__(self._impatient)
+
+    def time(self) -> float:
+        """Seconds since the loop was made."""
+        return self._impatient.passed
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """As every loop does it; the call counts as work outside."""
+        future = super().run_in_executor(executor, func, *args)
+        self.outside.held += 1
+        future.add_done_callback(self._released)
+        return future
+
+    def _released(self, future: object) -> None:
+        self.outside.held -= 1
+
+
+class _Impatient(selectors.DefaultSelector):
+    """Does not wait for files; adds up how long it would have waited."""
+
+    def __init__(self, outside: Outside) -> None:
+        super().__init__()
+        self.passed = 0.0
+        self._outside = outside
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None or (timeout > 0 and self._outside.works()):
+            began = time.monotonic()
+            events = super().select(timeout)
+            if timeout is not None:
+                self.passed += time.monotonic() - began
+            return events
+        events = super().select(0)
+        if not events:
+            self.passed += max(timeout, 0)
+        return events
