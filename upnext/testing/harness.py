@@ -30,7 +30,7 @@ from upnext.worker.worker import Worker
 
 __all__ = ["Harness", "run_worker"]
 
-QUIET = 365 * 86_400.0
+QUIET = 20 * 365 * 86_400.0
 """Seconds between two looks at what can never be lost here: messages, leases, heartbeats."""
 LONGEST_TEST = 10 * 365 * 86_400.0
 """Seconds of virtual time after which a test that still waits will wait for ever."""

@@ -58,7 +58,7 @@ async def upnext_worker(
     from upnext.testing.harness import run_worker
 
     marker = request.node.get_closest_marker("upnext_worker")
-    options = marker.kwargs if marker is not None else {}
+    options: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
     async with run_worker(*upnext_workers, **options) as harness:
         yield harness
 

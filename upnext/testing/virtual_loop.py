@@ -6,6 +6,7 @@ This file, and no other, names asyncio: a clock of asyncio's is an event loop of
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Callable
@@ -31,6 +32,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Seconds since the loop was made."""
         return self._impatient.passed
+
+    @property
+    def _clock_resolution(self) -> float:
+        # asyncio runs a timer once it is due by less than this. After some months a nanosecond
+        # is too little for a float to hold, and a timer that is due now would never run.
+        return math.ulp(self.time())
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, value: float) -> None:
+        """Asyncio sets the real clock's."""
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         """As every loop does it; the call counts as work outside."""
