@@ -7,8 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
-from functools import partial
 from time import perf_counter
 from typing import Any, Literal, TypeVar
 
@@ -223,15 +221,17 @@ class _Blocking:
         return self._end(result) if inspect.isawaitable(result) else result
 
     def _end(self, awaitable: Awaitable[V]) -> V:
+        context = current_context.get()
+
         async def main() -> V:
+            current_context.set(context)
             return await awaitable
 
         if not _is_in_event_loop():
             return anyio.run(main, backend=self._backend)
         # A loop runs in this thread already, and stands still until we are done.
         with ThreadPoolExecutor(1) as thread:
-            run = partial(anyio.run, main, backend=self._backend)
-            return thread.submit(copy_context().run, run).result()
+            return thread.submit(anyio.run, main, backend=self._backend).result()
 
 
 def _is_in_event_loop() -> bool:

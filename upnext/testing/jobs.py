@@ -170,10 +170,12 @@ class Jobs:
         if len(fitting) == count or (count is None and fitting):
             return fitting
         every = self.enqueued()
-        found = f"there are {len(fitting)}" if fitting else "there is none"
-        what = "a job" if count is None else "no job" if count == 0 else f"{count} jobs"
+        found = {0: "is none", 1: "is one"}.get(len(fitting), f"are {len(fitting)}")
+        what = {None: "a job", 0: "no job", 1: "one job"}.get(count, f"{count} jobs")
         shown = _listed(every) if every else "  nothing at all"
-        raise AssertionError(f"expected {what} {wanted}; {found}. What was submitted:\n{shown}")
+        raise AssertionError(
+            f"expected {what} {wanted}; there {found}. What was submitted:\n{shown}"
+        )
 
     def _definition(self, name: str, task: Declared | str | None) -> TaskDefinition | None:
         if task is not None and not isinstance(task, str):

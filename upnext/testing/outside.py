@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from attrs import define
 
 from upnext.tasks.context import Context, Lender
@@ -18,21 +16,22 @@ class Outside:
 
     Threads of AnyIO's default limiter are seen by themselves, be they the user's or a hook's.
 
+    Args:
+        threads: Counts them.
+
     Attributes:
         held: Sync jobs, calls in executors, and blocks that ask for real time.
         excused: Sync jobs that wait for the event loop themselves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Callable[[], int] = lambda: 0) -> None:
         self.held = 0
         self.excused = 0
-        self._threads: CapacityLimiter | None = None
+        self._threads = threads
 
     def works(self) -> bool:
         """Whether anything goes on. Call it inside the event loop."""
-        if self._threads is None:
-            self._threads = anyio.to_thread.current_default_thread_limiter()
-        return self.held + self._threads.borrowed_tokens > self.excused
+        return self.held + self._threads() > self.excused
 
 
 @define(eq=False)

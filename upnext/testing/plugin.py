@@ -41,9 +41,10 @@ def upnext_workers(request: pytest.FixtureRequest) -> tuple[Worker, ...]:
     """
     marker = request.node.get_closest_marker("upnext_worker")
     if marker is None or not marker.args:
-        raise pytest.UsageError(
+        pytest.fail(
             "which worker? Mark the test with @pytest.mark.upnext_worker(worker), or override the"
-            " fixture upnext_workers to return a list of them"
+            " fixture upnext_workers to return a list of them",
+            pytrace=False,
         )
     return marker.args
 
@@ -95,7 +96,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     function = getattr(item, "obj", None)
     function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
     if not inspect.iscoroutinefunction(function):
-        raise pytest.UsageError(
+        pytest.fail(
             "upnext_worker needs an async test: workers run while a test awaits. In a sync test"
-            " use upnext_inline or upnext_fake_queue"
+            " use upnext_inline or upnext_fake_queue",
+            pytrace=False,
         )

@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import anyio.to_thread
+from anyio import CapacityLimiter
+
 from upnext.testing.outside import Outside
 
 
@@ -25,7 +28,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        self.outside = Outside()
+        self.outside = Outside(self._threads)
+        self._limiter: CapacityLimiter | None = None
         self._impatient = _Impatient(self.outside)
         super().__init__(self._impatient)
 
@@ -49,6 +53,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.outside.held += 1
         future.add_done_callback(self._released)
         return future
+
+    def _threads(self) -> int:
+        if self._limiter is None:
+            self._limiter = anyio.to_thread.current_default_thread_limiter()
+        return self._limiter.borrowed_tokens
 
     def _released(self, future: object) -> None:
         self.outside.held -= 1

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from math import inf
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio.lowlevel import RunVar, current_token
 
 from upnext.testing.outside import Outside
+
+if TYPE_CHECKING:
+    from upnext.testing.trio_watch import Watch
 
 __all__ = ["has_virtual_time", "outside_of_loop", "real_time", "run", "virtual_backend"]
 
@@ -39,7 +43,11 @@ def virtual_backend(
     if name == "trio":
         from trio.testing import MockClock
 
-        return name, {"clock": MockClock(autojump_threshold=0)}
+        from upnext.testing.trio_watch import Watch
+
+        clock = MockClock(autojump_threshold=0)
+        _watches[clock] = watch = Watch(clock)
+        return name, {"clock": clock, "instruments": [watch]}
     if name == "asyncio":
         from upnext.testing.virtual_loop import VirtualLoop
 
@@ -95,38 +103,22 @@ def _found() -> Outside | None:
         return loop.outside
     if "trio.testing" not in sys.modules or type(loop).__module__.partition(".")[0] != "trio":
         return None
-    watched = _watched.get(None)
-    if watched is None:
-        watched = _watch()
-        if watched is not None:
-            _watched.set(watched)
-    return watched
-
-
-def _watch() -> Outside | None:
     import trio
     from trio.testing import MockClock
 
+    from upnext.testing.trio_watch import Watch
+
     clock = trio.lowlevel.current_clock()
-    if not isinstance(clock, MockClock) or clock.autojump_threshold == inf:
+    if not isinstance(clock, MockClock):
         return None
-
-    class Watch(trio.abc.Instrument):
-        """Holds the clock after each step that left something under way outside."""
-
-        def __init__(self) -> None:
-            self.jump, self.rate, self.held = clock.autojump_threshold, clock.rate, False
-
-        def after_task_step(self, task: trio.lowlevel.Task) -> None:
-            if outside.works() is not self.held:
-                self.held = not self.held
-                clock.autojump_threshold = inf if self.held else self.jump
-                clock.rate = 1.0 if self.held else self.rate
-
-    outside = Outside()
-    outside.works()  # looks up the default limiter, here where a task runs
-    trio.lowlevel.add_instrument(Watch())
-    return outside
+    watch = _watches.get(clock) or _added.get(None)
+    if watch is None and clock.autojump_threshold < inf:  # the user's own clock
+        watch = Watch(clock)
+        _added.set(watch)
+        trio.lowlevel.add_instrument(watch)
+    return None if watch is None else watch.outside
 
 
-_watched: RunVar[Outside] = RunVar("upnext.testing.outside")
+_watches: WeakKeyDictionary[Any, Watch] = WeakKeyDictionary()
+"""By the clocks that were made here."""
+_added: RunVar[Watch] = RunVar("upnext.testing.watch")
