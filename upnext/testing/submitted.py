@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -63,7 +63,11 @@ class SubmittedJob:
         """The call, and what has become of it, in one line."""
         said = [self.status.value]
         if self.status is JobStatus.SCHEDULED:
-            said[0] += f" in {self.delay:g} s" if not self.attempts else " for another attempt"
+            said[0] += (
+                f" in {timedelta(seconds=self.delay)}"
+                if not self.attempts
+                else " for another attempt"
+            )
         if self.attempts:
             said.append(f"attempt {self.attempts}")
         if self.error is not None:

@@ -103,7 +103,7 @@ def test_a_failed_assertion_shows_what_was_submitted() -> None:
             "expected a job send('bob'); there is none. What was submitted:\n"
             "  send(to='ada', urgent=True)  queued\n"
             "  ship(order=Order(number=1, when=datetime.datetime(2026, 1, 1, 0, 0)))"
-            "  scheduled in 3600 s"
+            "  scheduled in 1:00:00"
         )
         with pytest.raises(AssertionError, match=r"no job of send; there is one"):
             queue.refute_enqueued(send)

@@ -132,6 +132,15 @@ def test_fixtures_by_override_and_in_sync_tests(suite: Suite) -> None:
     assert "4 passed" in done.stdout, done.stdout + done.stderr  # asyncio and trio, and two
 
 
+def test_the_guides_example_runs(suite: Suite, tmp_path: Path) -> None:
+    mail, test_mail, *_ = (ROOT / "docs/testing.md").read_text().split("```python\n")[1:]
+    for block in (mail, test_mail):
+        name, _, code = block.partition("```")[0].partition("\n")
+        (tmp_path / name.removeprefix("# ")).write_text(code)
+    done = suite()
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_mistakes_are_said_in_one_line(suite: Suite) -> None:
     done = suite(
         tasks=TASKS,

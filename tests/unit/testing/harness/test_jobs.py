@@ -1,11 +1,11 @@
-"""Workers of a test: the real tree, without a server and without waiting for time."""
+"""Jobs in a test's workers: the real tree, without a server and without waiting for time."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,28 +14,11 @@ import anyio.to_thread
 import pytest
 
 import upnext
-from tests.support.virtual import virtual_backend
-from upnext import JobStatus, SyncExecutor, TaskExecutionError, Worker, get_current_context
+from upnext import JobStatus, SyncExecutor, Worker, get_current_context
 from upnext.errors import ConfigurationError
-from upnext.testing import Harness, run_worker
+from upnext.testing import run_worker
 
 DAY = 86_400.0
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return virtual_backend(request.param)
-
-
-@pytest.fixture(autouse=True)
-def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks a server after all gets an error at once."""
-    monkeypatch.setenv("UPNEXT_REDIS_URL", "redis://127.0.0.1:1")
-
-
-@pytest.fixture
-def worker() -> Worker:
-    return Worker("test", redis_url="redis://127.0.0.1:1")
 
 
 async def test_retries_over_three_days_take_three_days_of_virtual_time(worker) -> None:
@@ -244,30 +227,6 @@ async def test_sockets_are_waited_for_in_real_time(worker) -> None:
             harness.assert_failed(listen, args=(False,), error="timed out")
 
 
-async def test_sync_calls_work_on_the_loops_own_thread_and_in_any_other(worker) -> None:
-    @worker.task
-    async def work(n: int) -> int:
-        return n
-
-    async with run_worker(worker) as harness:
-        future = work.submit_sync(1)
-        assert future.status_sync() is JobStatus.QUEUED
-        held = work.options(delay=60).submit_sync(0)
-        assert held.cancel_sync("not now") is True
-        with pytest.raises(RuntimeError, match="would wait for ever"):
-            work.wait_sync(2)
-        assert await future.value() == 1
-
-        values = []
-        thread = threading.Thread(target=lambda: values.append(work.wait_sync(3).value))
-        thread.start()
-        with upnext.testing.real_time():
-            await anyio.to_thread.run_sync(thread.join)
-        assert values == [3]
-        assert await anyio.to_thread.run_sync(lambda: work.wait_sync(4).value) == 4
-        harness.assert_cancelled(work, args=(0,), reason="not now")
-
-
 async def test_a_process_task_runs_in_a_thread(worker) -> None:
     pool = Worker("pool", sync_executor=SyncExecutor.PROCESS)
 
@@ -314,117 +273,6 @@ async def test_the_queues_clock_begins_where_the_test_says(worker) -> None:
             pass
 
 
-async def test_an_error_in_the_block_comes_out_as_it_is(worker) -> None:
-    @worker.task
-    async def endless() -> None:
-        await anyio.sleep_forever()
-
-    for error in (ValueError("mine"), AssertionError("mine"), KeyboardInterrupt("mine")):
-        with pytest.raises(type(error)) as caught:  # noqa: PT012 - it is what raises
-            async with run_worker(worker):
-                await endless.submit()
-                await anyio.sleep(1)
-                raise error
-        assert caught.value is error
-    with pytest.raises(pytest.fail.Exception, match="mine"):
-        async with run_worker(worker):
-            pytest.fail("mine")
-
-
-async def test_a_cancelled_block_ends(worker) -> None:
-    @worker.task
-    async def endless() -> None:
-        await anyio.sleep_forever()
-
-    with anyio.move_on_after(5) as scope:
-        async with run_worker(worker):
-            await endless.wait()
-    assert scope.cancelled_caught
-
-
-async def test_blocks_nest_and_are_undone(worker) -> None:
-    @worker.task
-    async def work() -> None: ...
-
-    async with run_worker(worker) as outer:
-        await work.submit()
-        with suppress(ValueError):
-            async with run_worker(worker) as inner:
-                await work.submit()
-                await inner.drain()
-                inner.assert_completed(work, count=1)
-                raise ValueError("mine")
-        await work.submit()
-        await outer.drain()
-        outer.assert_completed(work, count=2)
-
-
-async def test_a_task_of_an_earlier_time_submits_to_the_block(worker) -> None:
-    """Its context knows nothing of the block: a server that a fixture started, say."""
-
-    @worker.task
-    async def work() -> None: ...
-
-    begun = anyio.Event()
-
-    async def server() -> None:
-        await begun.wait()
-        await work.submit()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(server)
-        async with run_worker(worker) as harness:
-            begun.set()
-            await anyio.wait_all_tasks_blocked()
-            await harness.drain()
-            harness.assert_completed(work)
-
-
-async def test_another_event_loop_is_refused(worker) -> None:
-    @worker.task
-    async def work() -> None: ...
-
-    async with run_worker(worker):
-        refused = []
-
-        def elsewhere() -> None:
-            with pytest.raises(RuntimeError, match="another event loop") as caught:
-                anyio.run(work.submit)
-            refused.append(caught.value)
-
-        thread = threading.Thread(target=elsewhere)
-        thread.start()
-        thread.join()
-        assert refused
-
-
-async def test_a_test_that_would_wait_for_ever_is_told_so(worker) -> None:
-    @worker.task(timeout=None)
-    async def stuck(n: int) -> None:
-        await anyio.Event().wait()
-
-    with pytest.raises(TimeoutError, match=r"10 years .*\n  stuck\(n=3\)  running"):
-        async with run_worker(worker):
-            await stuck.wait(3)
-
-
-async def test_a_worker_that_crashes_fails_the_test(worker, monkeypatch) -> None:
-    @worker.task
-    async def work() -> None: ...
-
-    from upnext.worker.intake.fetcher import Fetcher
-
-    async def crash(self: Fetcher) -> None:
-        await anyio.sleep(5)
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr(Fetcher, "run", crash)
-    with pytest.raises(ExceptionGroup) as caught:  # as upnext.run() logs it
-        async with run_worker(worker):
-            await work.options(delay=60).wait()
-    assert caught.group_contains(ZeroDivisionError, match="a bug")
-
-
 async def test_hooks_retries_and_discards_are_the_real_ones(worker) -> None:
     said = []
 
@@ -442,73 +290,3 @@ async def test_hooks_retries_and_discards_are_the_real_ones(worker) -> None:
         harness.assert_cancelled(work, args=(0,), reason="no use")
         harness.assert_completed(work, args=(1,), count=1)
         assert said == ["retry"]
-
-
-async def test_a_worker_is_needed() -> None:
-    with pytest.raises(ConfigurationError, match="needs a worker"):
-        async with run_worker():
-            pass
-
-
-class TestInRealTime:
-    """The same without virtual time: nothing of the test's loop is special."""
-
-    @pytest.fixture(params=["asyncio", "trio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> str:
-        return request.param
-
-    async def test_drain_puts_the_queues_clock_forward(self, worker) -> None:
-        runs = []
-
-        @worker.task(retries=3, retry_delay=timedelta(days=1), retry_backoff=1)
-        async def flaky() -> None:
-            runs.append(get_current_context().started_at)
-            raise ConnectionError("down")
-
-        async with run_worker(worker) as harness:
-            began, now = anyio.current_time(), harness.now()
-            future = await flaky.submit()
-            await flaky.options(delay=timedelta(days=30)).submit()
-            await harness.drain(scheduled=True)
-            harness.assert_failed(flaky, count=2, error=ConnectionError)
-            assert harness.now() - now > timedelta(days=33)
-            days = [(run - runs[0]) / DAY for run in runs]
-            assert days == pytest.approx([0, 1, 2, 3, 30, 31, 32, 33], abs=1e-3)
-            with pytest.raises(TaskExecutionError):
-                await future.result()
-            assert anyio.current_time() - began < DAY
-
-    async def test_a_deadline_counts_on_the_queues_clock(self, worker) -> None:
-        @worker.task
-        async def work() -> None: ...
-
-        async with run_worker(worker) as harness:
-            await work.options(delay=60, deadline=30).submit()
-            await work.options(delay=60, deadline=90).submit()
-            await harness.drain(scheduled=True)
-            assert [job.status for job in harness.enqueued()] == [
-                JobStatus.EXPIRED,
-                JobStatus.COMPLETE,
-            ]
-
-    async def test_drain_gives_up(self, worker) -> None:
-        @worker.task
-        async def endless() -> None:
-            await anyio.sleep_forever()
-
-        async with run_worker(worker) as harness:
-            await endless.submit()
-            with pytest.raises(TimeoutError, match=r"endless\(\)"):
-                await harness.drain(timeout=0.05)
-
-    async def test_many_jobs(self, worker) -> None:
-        @worker.task
-        async def double(n: int) -> int:
-            return 2 * n
-
-        async with run_worker(worker) as harness:
-            assert isinstance(harness, Harness)
-            await upnext.submit_many(double, [(n,) for n in range(300)])
-            await harness.drain()
-            assert [job.result for job in harness.enqueued(double)] == [2 * n for n in range(300)]
-            harness.assert_all_completed()
