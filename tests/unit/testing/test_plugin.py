@@ -45,11 +45,11 @@ def suite(tmp_path: Path) -> Suite:
             (tmp_path / f"{name}.py").write_text("\n".join(line[4:] for line in lines))
         (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
         env = {name: value for name, value in os.environ.items() if not name.startswith("UPNEXT_")}
-        path = os.pathsep.join([str(ROOT), str(tmp_path)])
+        path = [str(ROOT), str(tmp_path), os.environ.get("PYTHONPATH", "")]
         return subprocess.run(
             [*PYTEST, *plugin, *options, str(tmp_path)],
             cwd=tmp_path,
-            env=env | {"PYTHONPATH": path},
+            env=env | {"PYTHONPATH": os.pathsep.join(path)},
             capture_output=True,
             text=True,
             timeout=50,
