@@ -54,6 +54,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._released)
         return future
 
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        """As every loop does it; Python 3.12 and later give the threads a time limit."""
+        self.outside.held += 1
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self.outside.held -= 1
+
     def _threads(self) -> int:
         if self._limiter is None:
             self._limiter = anyio.to_thread.current_default_thread_limiter()
