@@ -30,7 +30,7 @@ from upnext.store.bounds import Bounds
 from upnext.store.store import Store
 from upnext.tasks.modules import is_importing
 from upnext.tasks.registry import merge
-from upnext.worker.compose import compose
+from upnext.worker.compose import compose_worker
 from upnext.worker.shutdown import Shutdown
 from upnext.worker.supervisor import run_worker
 from upnext.worker.worker import Worker, only_named
@@ -166,15 +166,11 @@ class _Service:
         try:
             logger.info("worker %s connects to %s", worker.name, address.describe())
             await store.now()  # an unreachable broker is found out before anything is started
-            parts = compose(
-                name=worker.name,
-                definitions={task.name: task for task in worker.registry},
+            parts = compose_worker(
+                worker,
                 store=store,
                 keys=keys,
                 queue=queue,
-                concurrency=worker.concurrency,
-                max_waiting=worker.max_waiting,
-                sync_executor=worker.sync_executor,
                 open_blocking_store=partial(_open_blocking_store, address, keys, bounds),
             )
             logger.info("worker %s started as %s", worker.name, parts.worker)

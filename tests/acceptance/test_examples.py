@@ -43,6 +43,11 @@ OUTPUT = {
         "digest 0aa9d23b91f5",
         "upnext.TaskTimeoutError: ",
     ],
+    "testing": [
+        "paid after 2 days",
+        "paid after 2 days",
+        "charge(customer=7)  scheduled in 30 days, 0:00:00",
+    ],
     "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[2].price: "],
 }
 """How each line of an example's output begins; `census` has tests of its own."""

@@ -16,7 +16,7 @@ from upnext.client.ended import Ended
 from upnext.model.job import JobRecord
 from upnext.settings import QueueSettings
 from upnext.testing.memory import MemoryStore
-from upnext.worker.compose import compose
+from upnext.worker.compose import compose_worker
 from upnext.worker.shutdown import Shutdown
 from upnext.worker.supervisor import Parts, Report, run_worker
 from upnext.worker.worker import Worker
@@ -110,15 +110,11 @@ async def running(
     """
     store = MemoryStore() if store is None else store
     with bind(store) as client, anyio.fail_after(LIMIT):
-        parts = compose(
-            name=worker.name,
-            definitions={definition.name: definition for definition in worker.registry},
+        parts = compose_worker(
+            worker,
             store=store,
             keys=store.keys,
             queue=evolve(QueueSettings(), **queue),
-            concurrency=worker.concurrency,
-            max_waiting=worker.max_waiting,
-            sync_executor=worker.sync_executor,
             open_blocking_store=None,
         )
         change(parts)

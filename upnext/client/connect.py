@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import anyio.to_thread
+from anyio import NoEventLoopError
 from anyio.lowlevel import EventLoopToken, RunVar, current_token
 from attrs import define, frozen
 
 from upnext.client.client import Client
-from upnext.client.ports import Queue
+from upnext.client.ports import BlockingQueue, Origin, Queue
 from upnext.contracts.keys import Keys
 from upnext.errors import ConfigurationError
 from upnext.redis.embedded import embedded_url
@@ -73,17 +74,18 @@ def bounds_of(settings: Settings) -> Bounds:
     )
 
 
-async def connect(url: str | None = None) -> Client:
+async def connect(url: str | None = None, origin: Origin | None = None) -> Client:
     """This event loop's client of a queue. The first call finds the queue; later ones look it up.
 
     Args:
         url: The server; None: UPNEXT_REDIS_URL, else the embedded server.
+        origin: Who declared the task that is about to be submitted, for a test's stand-in.
 
     Raises:
         ConfigurationError: a setting cannot be used.
         EmbeddedServerError: no URL is given and no server can run here.
     """
-    if (client := bound_client()) is not None:
+    if (client := bound_client(origin)) is not None:
         return client
     known = _known.get(None)
     if known is None:
@@ -96,7 +98,9 @@ async def connect(url: str | None = None) -> Client:
 
 
 @contextmanager
-def bind(store: Queue) -> Generator[Client]:
+def bind(
+    store: Queue, *, blocking: BlockingQueue | None = None, everywhere: bool = False
+) -> Generator[Client]:
     """Let everything submitted inside the block go to a given store, on this event loop.
 
     For tests and for whoever has a store of his own. Tasks started inside the block belong to it;
@@ -104,34 +108,138 @@ def bind(store: Queue) -> Generator[Client]:
 
     Args:
         store: The queue, such as `upnext.testing.MemoryStore()`.
+        blocking: The same queue for `*_sync` calls on the event loop's own thread.
+        everywhere: Let whatever else runs in this process belong to it, too: other tasks of the
+            event loop, and threads of any making. Another event loop is refused.
     """
     client = Client(store)
-    token = _bound.set(_Binding(client, current_token()))
+    binding = _Binding(store, blocking, everywhere, current_token(), client)
     try:
-        yield client
+        with _bind(binding):
+            yield client
     finally:
-        _bound.reset(token)
         client.close()
 
 
-def bound_client() -> Client | None:
-    """The client of the `bind` block around, if there is one on this event loop."""
-    binding = _bound.get()
-    # A context can be copied to another event loop, where the store is of no use.
-    if binding is None or binding.loop != current_token():
+@contextmanager
+def stand_in(
+    store: Queue, blocking: BlockingQueue, meet: Callable[[Origin], None]
+) -> Generator[None]:
+    """Let everything submitted in this process go to a store that belongs to no event loop.
+
+    For tests. The innermost block counts; the end of the block undoes it, whatever happened.
+
+    Args:
+        store: The queue. It may be called from several event loops and threads.
+        blocking: The same queue for the `*_sync` calls.
+        meet: Told who declared a task, before it is submitted.
+    """
+    with _bind(_Binding(store, blocking, everywhere=True, meet=meet)):
+        yield
+
+
+@contextmanager
+def _bind(binding: _Binding) -> Generator[None]:
+    token = _bound.set(binding)
+    if binding.everywhere:
+        _everywhere.append(binding)
+    try:
+        yield
+    finally:
+        binding.over = True  # for contexts that were copied meanwhile
+        if binding.everywhere:
+            _everywhere.remove(binding)
+        _bound.reset(token)
+
+
+def bound_client(origin: Origin | None = None) -> Client | None:
+    """The client of the block around that names the queue, if there is one on this event loop.
+
+    Raises:
+        RuntimeError: a test's queue belongs to another event loop.
+    """
+    if _bound.get() is None and not _everywhere:
+        return None  # on the path of every submit
+    binding = _binding()
+    if binding is None:
         return None
-    return binding.client
+    if binding.loop is None:
+        return binding.any_client(origin)
+    if binding.loop == current_token():
+        return binding.client
+    # A context can be copied to another event loop, where the store is of no use.
+    return binding.refuse_stranger()
 
 
-def is_bound() -> bool:
-    """Whether there is a `bind` block around; in a worker thread, around what started it."""
-    return _bound.get() is not None
+def bound_loop() -> EventLoopToken | None:
+    """The event loop of the block around that names the queue; a thread belongs to the block
+    that its starter was in."""
+    binding = _binding()
+    return None if binding is None else binding.loop
 
 
-@frozen
+def is_of_everybody() -> bool:
+    """Whether the block around counts in threads of any making."""
+    binding = _binding()
+    return binding is not None and binding.everywhere
+
+
+def bound_blocking(origin: Origin | None = None) -> BlockingQueue | None:
+    """The queue that a block around names for calls which do not await.
+
+    Raises:
+        RuntimeError: a test's queue belongs to another event loop than this thread's.
+    """
+    binding = _binding()
+    if binding is None or binding.loop is None:
+        return None if binding is None else binding.any_blocking(origin)
+    try:
+        here = current_token()
+    except NoEventLoopError:
+        return None
+    return binding.blocking if here == binding.loop else binding.refuse_stranger()
+
+
+@define(eq=False)
 class _Binding:
-    client: Client
-    loop: EventLoopToken
+    """What a block says about the queue."""
+
+    store: Queue
+    blocking: BlockingQueue | None = None
+    everywhere: bool = False
+    loop: EventLoopToken | None = None
+    """None: any."""
+    client: Client | None = None
+    meet: Callable[[Origin], None] | None = None
+    over: bool = False
+
+    def any_client(self, origin: Origin | None) -> Client:
+        """A client for whichever event loop this is."""
+        self._meet(origin)
+        return Client(self.store)
+
+    def any_blocking(self, origin: Origin | None) -> BlockingQueue | None:
+        self._meet(origin)
+        return self.blocking
+
+    def refuse_stranger(self) -> None:
+        """Rather than let a test submit to a server that it never meant."""
+        if self.everywhere:
+            raise RuntimeError(
+                "the queue of this test belongs to another event loop: submit from the test's own,"
+                " or use upnext.testing.fake_queue() or inline(), which belong to none"
+            )
+
+    def _meet(self, origin: Origin | None) -> None:
+        if origin is not None and self.meet is not None:
+            self.meet(origin)
+
+
+def _binding() -> _Binding | None:
+    binding = _bound.get()
+    if binding is not None and not binding.over:
+        return binding
+    return _everywhere[-1] if _everywhere else None
 
 
 @define(eq=False)
@@ -151,3 +259,5 @@ class _Found:
 
 _known: RunVar[dict[str | None, _Found]] = RunVar("upnext.client.known")
 _bound: ContextVar[_Binding | None] = ContextVar("upnext_bound_store", default=None)
+_everywhere: list[_Binding] = []
+"""The blocks that count where no context says otherwise; the innermost one last."""

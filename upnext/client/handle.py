@@ -242,6 +242,11 @@ class TaskHandle(Generic[P, T]):
         return Future(job_id, self.definition, self._origin)
 
     @property
+    def origin(self) -> Origin | None:
+        """Who declared the task."""
+        return self._origin
+
+    @property
     def url(self) -> str | None:
         """The queue's server; None: what the settings say."""
         return None if self._origin is None else self._origin.redis_url
@@ -251,7 +256,7 @@ class TaskHandle(Generic[P, T]):
     ) -> Future[T]:
         definition = self.definition
         job = new_job(definition, options, definition.arguments.encode(args, kwargs))
-        client = await connect(self.url)
+        client = await connect(self.url, self._origin)
         answer = await client.submit(job)
         return Future(answer.id, definition, self._origin)
 
@@ -261,7 +266,7 @@ class TaskHandle(Generic[P, T]):
         definition, timeout = self.definition, self._timeout(options, kwargs)
         arguments = definition.arguments.encode(args, kwargs)
         budget = time_left()
-        client = await connect(self.url)
+        client = await connect(self.url, self._origin)
         job = new_job(definition, options, arguments, waiter=client.channel, budget=budget)
         return result_of(await client.run(job, timeout), definition.result)
 
@@ -272,7 +277,7 @@ class TaskHandle(Generic[P, T]):
             return sync.through_loop(self._submit, options, args, kwargs)
         definition = self.definition
         job = new_job(definition, options, definition.arguments.encode(args, kwargs))
-        answer = sync.blocking_client(self.url).submit(job)
+        answer = sync.blocking_client(self.url, self._origin).submit(job)
         return Future(answer.id, definition, self._origin)
 
     def _wait_sync(
@@ -286,7 +291,7 @@ class TaskHandle(Generic[P, T]):
         def make(channel: str) -> NewJob:
             return new_job(definition, options, arguments, waiter=channel)
 
-        ended = sync.blocking_client(self.url).run(make, timeout)
+        ended = sync.blocking_client(self.url, self._origin).run(make, timeout)
         return result_of(ended, definition.result)
 
     def _keyed(self, key: str) -> SubmitOptions:

@@ -181,7 +181,7 @@ async def submit_many(task: TaskHandle[..., T], inputs: Iterable[Arguments]) -> 
     """
     if task.key:
         raise ValueError("many jobs cannot share an idempotency key: leave out options(key=…)")
-    sending = _Sending(await connect(task.url))
+    sending = _Sending(await connect(task.url, task.origin))
     encoded = _jobs(task, inputs)
     try:
         async with anyio.create_task_group() as group:

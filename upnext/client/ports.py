@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from upnext.contracts.keys import Keys
@@ -35,6 +36,25 @@ class Queue(Protocol):
         self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
     ) -> Ear: ...
     async def attend(self, waiter: Waiter) -> None: ...
+
+
+class Hearing(Protocol):
+    """An open subscription for code that does not await."""
+
+    def hear(self, seconds: float) -> bytes | None: ...
+
+
+class BlockingQueue(Protocol):
+    """The verbs that callers use who do not await."""
+
+    @property
+    def keys(self) -> Keys: ...
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]: ...
+    def cancel(self, job_id: str, reason: str) -> CancelVerdict: ...
+    def lookup(self, job_id: str) -> JobRecord | None: ...
+    def watch(self, job_id: str, channel: str) -> JobRecord | None: ...
+    def listen(self, channel: str) -> AbstractContextManager[Hearing]: ...
+    def close(self) -> None: ...
 
 
 class Origin(Protocol):

@@ -3,7 +3,8 @@
 Its calls go over redis-py's blocking client and run the same scripts. Two exceptions, both in
 threads that AnyIO started for an event loop (sync jobs are run in such threads): a call that waits
 for a job is awaited by that loop, so that the waiting job lends its slot and can be cancelled; and
-inside a `bind` block every call is, because the bound store may belong to that loop.
+inside a `bind` block every call is, because the bound store may belong to that loop. What a test
+puts in the queue's place answers in other threads, too.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from typing import Any, TypeVar
 
 import anyio.from_thread
 from anyio import NoEventLoopError
+from anyio.lowlevel import current_token
 
-from upnext.client.connect import is_bound, locate
+from upnext.client.connect import bound_blocking, bound_loop, is_of_everybody, locate
 from upnext.client.ended import Ended
+from upnext.client.ports import BlockingQueue, Hearing, Origin
 from upnext.errors import JobNotFoundError, JobRefusedError
 from upnext.model.identity import new_worker_id
 from upnext.model.job import Enqueued, NewJob
 from upnext.settings import PREFIX
-from upnext.store.blocking import BlockingStore, Listener
 
 V = TypeVar("V")
 
@@ -33,11 +35,30 @@ other end is gone says nothing for ever."""
 
 
 def may_await() -> bool:
-    """Whether this is a thread that AnyIO started for an event loop.
+    """Whether there is an event loop to await something for this thread.
+
+    There is one for a thread that AnyIO started, and, inside a test's block that counts
+    everywhere, for any thread that runs no event loop itself.
 
     Raises:
         BaseException: what the thread runs for was cancelled.
     """
+    return _is_anyio_thread() or (bound_loop() is not None and is_of_everybody() and not _loops())
+
+
+def must_await() -> bool:
+    """Whether calls from this thread belong to a store bound on an event loop."""
+    return bound_loop() is not None and may_await()
+
+
+def through_loop(function: Callable[..., Coroutine[Any, Any, V]], *args: Any) -> V:
+    """Have the event loop await something that `may_await` found."""
+    if _is_anyio_thread():
+        return anyio.from_thread.run(function, *args)
+    return anyio.from_thread.run(function, *args, token=bound_loop())
+
+
+def _is_anyio_thread() -> bool:
     try:
         anyio.from_thread.check_cancelled()
     except NoEventLoopError:
@@ -45,20 +66,19 @@ def may_await() -> bool:
     return True
 
 
-def must_await() -> bool:
-    """Whether calls from this thread belong to a store bound on its event loop."""
-    return is_bound() and may_await()
-
-
-def through_loop(function: Callable[..., Coroutine[Any, Any, V]], *args: Any) -> V:
-    """Have the event loop that started this thread await something."""
-    return anyio.from_thread.run(function, *args)
+def _loops() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        current_token()
+    except NoEventLoopError:
+        return False
+    return True
 
 
 class BlockingClient:
     """Submits jobs and waits for their end, blocking the thread. Threads may share one."""
 
-    def __init__(self, store: BlockingStore) -> None:
+    def __init__(self, store: BlockingQueue) -> None:
         self.store = store
         self._thread = threading.local()
 
@@ -104,7 +124,7 @@ class BlockingClient:
 
     def _wait(
         self,
-        listener: Listener,
+        listener: Hearing,
         channel: str,
         job_id: str,
         timeout: float | None,
@@ -129,12 +149,15 @@ class BlockingClient:
                 return ended.of_job(job)
 
 
-def blocking_client(url: str | None = None) -> BlockingClient:
+def blocking_client(url: str | None = None, origin: Origin | None = None) -> BlockingClient:
     """This process's client of a queue, found as `connect` finds it.
 
     Args:
         url: The server; None: UPNEXT_REDIS_URL, else the embedded server.
+        origin: Who declared the task that is about to be submitted, for a test's stand-in.
     """
+    if (queue := bound_blocking(origin)) is not None:
+        return BlockingClient(queue)
     key = (url, os.getpid(), *(os.environ.get(PREFIX + name) for name in _TELLING))
     with _guard:
         client = _known.get(key)

@@ -39,6 +39,11 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
         await result
 
 
+def accepted(hook: Hook, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """As many of these arguments as a hook takes."""
+    return args[: _room(hook)]
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """What to call a function in a message; partials and callable objects have no name."""
     target = _target(function)

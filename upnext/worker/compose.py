@@ -30,6 +30,7 @@ from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.settlement.renewal import LoopRenewal, ThreadRenewal
 from upnext.worker.store_clock import StoreClock
 from upnext.worker.supervisor import Parts
+from upnext.worker.worker import Worker
 
 RENEWALS_PER_LEASE = 3
 """Two renewals may be lost before a lease is."""
@@ -132,4 +133,36 @@ def compose(
         flusher=flusher,
         renewal=renewal,
         heartbeat=heartbeat,
+    )
+
+
+def compose_worker(
+    worker: Worker,
+    *,
+    store: StorePort,
+    keys: Keys,
+    queue: QueueSettings,
+    open_blocking_store: Callable[[], BlockingRenewPort] | None,
+    sync_executor: SyncExecutor | None = None,
+) -> Parts:
+    """Build the stages of a worker as it was declared: for the runner, and for tests.
+
+    Args:
+        worker: What was declared.
+        store: The queue.
+        keys: The names of its channels.
+        queue: The settings, with the worker's own over them.
+        open_blocking_store: As for `compose`.
+        sync_executor: Where sync functions run; None: where the worker says.
+    """
+    return compose(
+        name=worker.name,
+        definitions={task.name: task for task in worker.registry},
+        store=store,
+        keys=keys,
+        queue=queue,
+        concurrency=worker.concurrency,
+        max_waiting=worker.max_waiting,
+        sync_executor=sync_executor or worker.sync_executor,
+        open_blocking_store=open_blocking_store,
     )

@@ -14,6 +14,7 @@ from upnext.contracts.codec import encode_failure
 from upnext.model.job import Held, Job
 from upnext.model.outcome import Ending, Failure, Outcome, Settled
 from upnext.testing.memory import MemoryStore
+from upnext.worker.worker import Worker
 
 
 class Hand:
@@ -66,8 +67,8 @@ async def client(store: MemoryStore) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def tasks() -> TaskDeclarations:
-    return TaskDeclarations()
+def tasks() -> Worker:
+    return Worker("test")
 
 
 @pytest.fixture

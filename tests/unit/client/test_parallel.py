@@ -10,6 +10,7 @@ from upnext.client.result import TaskExecutionError
 from upnext.errors import CodecError, QueueFullError
 from upnext.model.outcome import Failure
 from upnext.store.bounds import Bounds
+from upnext.testing import run_worker
 from upnext.testing.memory import MemoryStore
 
 
@@ -38,10 +39,9 @@ async def for_ever(ended: list[str]) -> int:
     return 0
 
 
-async def test_gather_keeps_the_order(client, double, hand) -> None:
-    futures = [await double.submit(n) for n in (1, 2, 3)]
-    async with anyio.create_task_group() as group:
-        group.start_soon(hand.serve, 3)
+async def test_gather_keeps_the_order(tasks, double) -> None:
+    async with run_worker(tasks):
+        futures = [await double.submit(n) for n in (1, 2, 3)]
         assert await gather(*futures, value(7)) == [2, 4, 6, 7]
     assert await gather() == []
 
@@ -53,10 +53,11 @@ async def test_gather_stops_at_the_first_error() -> None:
     assert ended == ["cancelled"]
 
 
-async def test_gather_returns_errors_in_place(client, double, hand) -> None:
-    future = await double.submit(1)
-    await hand.fail((await hand.claim())[0], Failure(type="ValueError", message=""))
-    got = await gather(value(1), future, fail(KeyError()), return_exceptions=True)
+async def test_gather_returns_errors_in_place(tasks) -> None:
+    broken = tasks.task(fail)
+    async with run_worker(tasks):
+        future = await broken.submit(None)
+        got = await gather(value(1), future, fail(KeyError()), return_exceptions=True)
     assert [type(item) for item in got] == [int, TaskExecutionError, KeyError]
 
 
@@ -73,10 +74,9 @@ async def test_cancelling_gather_cancels_what_it_waits_for() -> None:
     assert ended == ["cancelled"] * 2
 
 
-async def test_map_tasks(client, double, hand) -> None:
+async def test_map_tasks(tasks, double) -> None:
     inputs = [{"n": n} if n % 2 else (n,) for n in range(25)]
-    async with anyio.create_task_group() as group:
-        group.start_soon(hand.serve, 25)
+    async with run_worker(tasks):
         assert await map_tasks(double, inputs, concurrency=4) == [2 * n for n in range(25)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import deque
+from collections.abc import Callable
 
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
@@ -13,7 +14,6 @@ from upnext.testing.memory_store.lanes import Lanes
 from upnext.testing.memory_store.record import Record
 
 HUNGRY_LIVE = 15 * 60_000
-"""Milliseconds after which workers that said they are free are forgotten."""
 MARK_LIVE = 24 * 3_600_000
 """Milliseconds for which a cancelled tree refuses new jobs."""
 
@@ -34,6 +34,8 @@ class Queue:
         dead: Dead letter -> when it became one.
         events: Every transition.
         share: Counts the jobs asked for: every fifth is taken from the lowest lane up.
+        hungry_live: Milliseconds after which workers that said they are free are forgotten.
+        on_change: Told of every transition.
     """
 
     def __init__(self, prefix: str, bounds: Bounds, channels: Channels) -> None:
@@ -50,6 +52,8 @@ class Queue:
         self.dead: dict[str, int] = {}
         self.events: deque[Event] = deque(maxlen=bounds.events_kept)
         self.share = 0
+        self.hungry_live = HUNGRY_LIVE
+        self.on_change: Callable[[Record], None] | None = None
         self._hungry: dict[str, int] = {}
         self._hungry_until = 0
         self._marks_until = 0
@@ -72,11 +76,13 @@ class Queue:
         """Tell history of a transition; what is empty is left out."""
         given = {name: value for name, value in fields.items() if value not in ("", b"")}
         self.events.append({"type": kind, "id": job.id, **given})
+        if self.on_change is not None:
+            self.on_change(job)
 
     def feel_hungry(self, channel: str, now: int) -> None:
         """A worker has free slots and found nothing more to do."""
         self._hungry.setdefault(channel, now)
-        self._hungry_until = now + HUNGRY_LIVE
+        self._hungry_until = now + self.hungry_live
 
     def forget_hunger(self, channel: str) -> None:
         """A worker stops."""

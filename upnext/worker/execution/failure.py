@@ -11,7 +11,14 @@ MOST_TRACEBACK = 32_768
 """Characters of a traceback that are kept: its end, where the error is."""
 MOST_MESSAGE = 8_192
 """Characters of a message that are kept."""
-_MACHINERY = ("upnext.worker.", "anyio.", "asyncio.", "concurrent.", "contextlib.")
+_MACHINERY = (
+    "upnext.worker.",
+    "upnext.testing.",
+    "anyio.",
+    "asyncio.",
+    "concurrent.",
+    "contextlib.",
+)
 
 
 def failure_of(error: BaseException, prefix: str = "") -> Failure:

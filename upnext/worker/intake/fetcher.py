@@ -37,6 +37,8 @@ class Fetcher:
     leases: Leases
     clock: StoreClock
     batch_size: int
+    every: float = SWEEP_INTERVAL
+    """Seconds between two sweeps."""
     _unanswered: bool = field(default=False, init=False)
     """A claim was sent whose reply never came."""
     _doubtful: bool = field(default=False, init=False)
@@ -59,10 +61,10 @@ class Fetcher:
             try:
                 if self.unknown:
                     self._accept(await self.recover(self.functions), 0)
-                elif anyio.current_time() >= self._swept_at + SWEEP_INTERVAL:
+                elif anyio.current_time() >= self._swept_at + self.every:
                     await self._sweep()
                 elif self.demand.dry:
-                    with anyio.move_on_at(self._swept_at + SWEEP_INTERVAL):
+                    with anyio.move_on_at(self._swept_at + self.every):
                         await self.demand.changed()
                     await checkpoint()  # a job that was handed over starts first
                 else:

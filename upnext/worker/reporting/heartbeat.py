@@ -41,6 +41,8 @@ class Heartbeat:
     active: Callable[[], int]
     settled: Callable[[], int]
     claimed_at: Callable[[], float]
+    every: float = INTERVAL
+    """Seconds between two heartbeats."""
     _started_at: float = field(factory=time.time, init=False)
 
     async def run(self) -> None:
@@ -51,7 +53,7 @@ class Heartbeat:
                     await self.store.declare(self.definitions)
             except RedisError as error:
                 logger.warning("cannot publish the heartbeat: %s", error)
-            await anyio.sleep(INTERVAL)
+            await anyio.sleep(self.every)
 
     def _record(self) -> bytes:
         unproven = anyio.current_time() - self.claimed_at()

@@ -32,6 +32,8 @@ class Stager:
 
     store: StagePort
     functions: list[str]
+    every: float = SWEEP_INTERVAL
+    """Seconds between two sweeps."""
     _due: dict[str, float] = field(factory=dict[str, float], init=False)
     """When to look at a function again, by the event loop's clock. Written by `note` too."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
@@ -60,7 +62,7 @@ class Stager:
 
     async def _stage(self, functions: list[str]) -> None:
         for name in functions:
-            self._due[name] = anyio.current_time() + max(SWEEP_INTERVAL, len(self.functions))
+            self._due[name] = anyio.current_time() + max(self.every, len(self.functions))
         try:
             for staged in await self.store.stage(functions):
                 self._plan(staged)

@@ -1,0 +1,147 @@
+"""A test's queue: it forgets nothing, tells of every change, and can answer without waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import anyio.lowlevel
+from attrs import evolve
+
+from upnext.client.ports import Hearing
+from upnext.contracts.keys import Keys
+from upnext.errors import JobRefusedError
+from upnext.model.job import Enqueued, JobRecord, NewJob
+from upnext.model.status import JobStatus
+from upnext.store.bounds import Bounds
+from upnext.store.cancel import CancelVerdict
+from upnext.testing.memory import MemoryStore
+from upnext.testing.memory_store.queue import Queue
+from upnext.testing.memory_store.record import Record
+
+V = TypeVar("V")
+
+FOREVER = 100 * 365 * 86_400_000
+"""Milliseconds."""
+
+
+class KeptStore(MemoryStore):
+    """A `MemoryStore` for tests to look into, from any thread.
+
+    Attributes:
+        unfinished: The jobs that are not over, by id.
+        on_change: Called after every transition of a job.
+    """
+
+    def __init__(self, bounds: Bounds | None = None, *, clock: Callable[[], int]) -> None:
+        bounds = evolve(bounds or Bounds(), record_ttl=FOREVER)
+        super().__init__(Keys(), bounds, clock=clock)
+        self.unfinished: dict[str, Record] = {}
+        self.on_change: Callable[[], None] = lambda: None
+        self._lock = threading.RLock()
+        self._waits = True
+
+    def records(self) -> list[Record]:
+        """Every job there ever was, in the order of submission."""
+        every = [job for queue in self.queues.values() for job in queue.jobs.values()]
+        return sorted(every, key=lambda job: job.created)
+
+    def queue_of(self, job: Record) -> Queue:
+        """Where a job is kept."""
+        return self.queues[self.keys.of_job(job.id)]
+
+    def at_once(self, verb: Coroutine[Any, Any, V]) -> V:
+        """Run a verb to its end here and now, with no event loop or on its thread."""
+        with self._lock:
+            before, self._waits = self._waits, False
+            try:
+                verb.send(None)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self._waits = before
+                verb.close()
+        raise AssertionError("a verb of the memory store waited")
+
+    async def _now(self) -> int:
+        if self._waits:
+            await anyio.lowlevel.checkpoint()
+        return self.clock()
+
+    def _queue(self, prefix: str, now: int) -> Queue:
+        known = prefix in self.queues
+        queue = super()._queue(prefix, now)
+        if not known:
+            queue.hungry_live = FOREVER  # workers need not say again and again that they are free
+            queue.on_change = self._changed
+        return queue
+
+    def _changed(self, job: Record) -> None:
+        if job.status.is_terminal():
+            self.unfinished.pop(job.id, None)
+        else:
+            self.unfinished[job.id] = job
+        self.on_change()
+
+
+class AtOnce:
+    """A kept store for callers that do not await."""
+
+    def __init__(self, store: KeptStore) -> None:
+        self.store = store
+        self.keys = store.keys
+
+    def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
+        """Accept new jobs; one answer each, in order."""
+        return self.store.at_once(self.store.enqueue(jobs))
+
+    def cancel(self, job_id: str, reason: str) -> CancelVerdict:
+        """Cancel one job."""
+        return self.store.at_once(self.store.cancel(job_id, reason))
+
+    def lookup(self, job_id: str) -> JobRecord | None:
+        """What is known of a job."""
+        return self.store.at_once(self.store.lookup(job_id))
+
+    def watch(self, job_id: str, channel: str) -> JobRecord | None:
+        """Look up a job and have `channel` told when it is over."""
+        return self.store.at_once(self.store.watch(job_id, channel))
+
+    @contextmanager
+    def listen(self, channel: str) -> Generator[Hearing]:
+        """Hear what is told of jobs that end while this thread is in a call of the store."""
+        ear = _Ear()
+        subscription = self.store.subscribe(channel, ear.told.append, lambda: None)
+        try:
+            yield ear
+        finally:
+            subscription.close()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _Ear:
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+
+    def hear(self, seconds: float) -> bytes | None:
+        """The next message; nothing more comes while this thread is in here."""
+        if self.told:
+            return self.told.pop(0)
+        raise RuntimeError(
+            "this would wait for ever, because this thread is the one that runs the job: await the"
+            " call without _sync, or make it in a worker thread. In fake_queue() nothing runs"
+        )
+
+
+def make_due(store: KeptStore, job: Record, now: int) -> None:
+    """Let a scheduled job wait for a worker at once, as if its time had come."""
+    queue = store.queue_of(job)
+    if job.status is JobStatus.SCHEDULED:
+        del queue.scheduled[job.id]
+        job.due = min(job.due, now)
+        queue.to_lane(job, first=False)
+        queue.emit("queued", job, attempt=job.attempt)

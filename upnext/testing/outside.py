@@ -1,0 +1,76 @@
+"""What goes on outside an event loop, for which virtual time must not jump."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from attrs import define
+
+from upnext.tasks.context import Context, Lender
+from upnext.tasks.definition import TaskDefinition
+
+
+class Outside:
+    """Owns the count of what works for one event loop outside of it.
+
+    Threads of AnyIO's default limiter are seen by themselves, be they the user's or a hook's.
+
+    Args:
+        threads: Counts them.
+
+    Attributes:
+        held: Sync jobs, calls in executors, and blocks that ask for real time.
+        excused: Sync jobs that wait for the event loop themselves.
+    """
+
+    def __init__(self, threads: Callable[[], int] = lambda: 0) -> None:
+        self.held = 0
+        self.excused = 0
+        self._threads = threads
+
+    def works(self) -> bool:
+        """Whether anything goes on. Call it inside the event loop."""
+        return self.held + self._threads() > self.excused
+
+
+@define(eq=False)
+class OutsideCall:
+    """Calls a sync function as a worker does, in a thread or process, and counts it meanwhile."""
+
+    call: Callable[[TaskDefinition, bytes, Context], Awaitable[bytes]]
+    outside: Outside
+
+    async def __call__(
+        self, definition: TaskDefinition, arguments: bytes, context: Context
+    ) -> bytes:
+        if context.lender is not None:
+            context.lender = _Excuse(context.lender, self.outside)
+        self.outside.held += 1
+        try:
+            return await self.call(definition, arguments, context)
+        finally:
+            self.outside.held -= 1
+
+
+@define(eq=False)
+class _Excuse:
+    """Lends a job's slot; its thread is not waited for while it waits for another job itself."""
+
+    lender: Lender
+    outside: Outside
+    _waits: int = 0
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[None]:
+        self._count(1)
+        try:
+            async with self.lender.lend():
+                yield
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        before = self._waits > 0
+        self._waits += change
+        self.outside.excused += (self._waits > 0) - before
