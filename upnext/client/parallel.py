@@ -23,8 +23,8 @@ T = TypeVar("T")
 Arguments = Mapping[str, Any] | tuple[Any, ...]
 """Arguments of one call: by name, or by position."""
 
-CHUNK = 500
-"""Jobs in one write. The server runs a script for each 250 of them."""
+CHUNK = 125
+"""Jobs in one write: few enough that the server has something to do early."""
 IN_FLIGHT = 2
 """Writes that may be under way: the server takes one in while the next is encoded."""
 

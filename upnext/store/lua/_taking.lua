@@ -23,6 +23,13 @@ local function is_sound(row)
   return not row[6] or tonumber(row[6]) and tonumber(row[10]) and (row[7] == '' or tonumber(row[7]))
 end
 
+-- The number after a count, in words; nil when it is none.
+local function next_of(count)
+  if not count then return '1' end
+  count = tonumber(count)
+  return count and string.format('%d', count + 1)
+end
+
 -- Take up to `want` jobs for a worker: their rows, and whether nothing is left.
 -- Highest lane first. One job in five is taken from the lowest lane up, so that low
 -- priorities never starve.
@@ -36,9 +43,9 @@ local function take_jobs(P, keep, ttl, now, worker, want)
       'delivery', 'more')
     if not v or not v[1] then return set_aside(P, lane, entry, fields) end
     if v[1] ~= 'queued' or v[2] ~= entry then return drop_entry(P, lane, entry) end
-    local attempt, delivery = tonumber(v[5] or 0), tonumber(v[6] or 0)
+    local attempt, delivery = next_of(v[5]), next_of(v[6])
     local row = v[3] and tonumber(v[4]) and attempt and delivery
-      and row_of(id, job, v[3], attempt + 1, delivery + 1, v[4], v[7])
+      and row_of(id, job, v[3], attempt, delivery, v[4], v[7])
     if not row or not is_sound(row) then return set_aside(P, lane, entry, fields) end
     local deadline = row[7] and tonumber(row[7])
     if deadline and deadline <= now then
@@ -46,10 +53,9 @@ local function take_jobs(P, keep, ttl, now, worker, want)
       return finish(P, keep, ttl, id, job, now, find(job), 'expired', '', '',
         'the deadline passed before a worker was free', '')
     end
-    redis.call('HSET', job, 'status', 'running', 'attempt', attempt + 1, 'delivery', delivery + 1,
-      'worker', worker, 'claimed', now)
-    emit(P, keep, 'running', id,
-      {'attempt', attempt + 1, 'delivery', delivery + 1, 'worker', worker})
+    redis.call('HSET', job, 'status', 'running', 'attempt', attempt, 'delivery', delivery,
+      'worker', worker, 'claimed', stamp)
+    emit(P, keep, 'running', id, {'attempt', attempt, 'delivery', delivery, 'worker', worker})
     jobs[#jobs + 1] = row
   end
 
@@ -96,11 +102,8 @@ local function hand_over(P, keep, ttl, now)
         return redis.call('PUBLISH', channel, 'work ' .. P)
       end
       local sizes = {}
-      for i = 1, #row do
-        row[i] = tostring(row[i])
-        sizes[i] = #row[i]
-      end
-      redis.call('PUBLISH', channel, 'job ' .. P .. ' ' .. string.format('%d', now) .. ' '
+      for i = 1, #row do sizes[i] = #row[i] end
+      redis.call('PUBLISH', channel, 'job ' .. P .. ' ' .. stamp .. ' '
         .. table.concat(sizes, ' ') .. '\n' .. table.concat(row))
       return
     end

@@ -63,8 +63,9 @@ register('enqueue', function(keys, args)
         verdict = 'full'
       else
         room = room - 1
-        local due = now
+        local due, due_at = now, stamp
         if at ~= '' then due = tonumber(at) elseif delay ~= '' then due = now + delay end
+        if due ~= now then due_at = string.format('%d', due) end
         local limit = deadline ~= '' and tonumber(deadline) or nil
         if budget ~= '' and (not limit or now + budget < limit) then limit = now + budget end
         local status, lane, entry = 'scheduled', '', ''
@@ -80,13 +81,13 @@ register('enqueue', function(keys, args)
         add(more, 'parent', parent)
         add(more, 'root', root)
         add(more, 'source', source)
-        local event = {'name', name, 'arguments', arguments, 'due', due, 'priority', priority,
+        local event = {'name', name, 'arguments', arguments, 'due', due_at, 'priority', priority,
           unpack(more)}
         if priority ~= '0' then add(more, 'priority', priority) end
         add(more, 'waiters', waiter)
         if #more > 0 then add(more, 'more', 1) end
         redis.call('HSET', job, 'status', status, 'lane', lane, 'entry', entry, 'name', name,
-          'arguments', arguments, 'created', now, 'due', due, unpack(more))
+          'arguments', arguments, 'created', stamp, 'due', due_at, unpack(more))
         if key ~= '' then redis.call('SET', P .. 'key:' .. key, id) end
         if parent ~= '' then redis.call('SADD', P .. 'family:' .. root, id) end
         emit(P, keep, status, id, event)
