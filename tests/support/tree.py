@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -120,6 +121,8 @@ async def running(
             max_waiting=worker.max_waiting,
             sync_executor=worker.sync_executor,
             open_blocking_store=None,
+            middleware=tuple(worker.middlewares),
+            lifespan=None if worker.lifespan is None else partial(worker.lifespan, worker),
         )
         change(parts)
         tree = Tree(parts, Shutdown(grace), store, client)

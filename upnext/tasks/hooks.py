@@ -21,8 +21,9 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
     """Call a hook with as many of the arguments as it takes, and wait until it is done.
 
     A sync hook runs in a worker thread, so that it may block. The current context is visible in
-    both. What the hook raises, passes; cancelling the caller cancels an async hook, and waits for
-    a sync one.
+    both. What the hook raises, passes. Cancelling the caller cancels an async hook; a sync one is
+    left behind, as a thread cannot be interrupted, and ends when it calls
+    `upnext.check_cancelled()` or is done.
 
     Args:
         hook: What to call.
@@ -34,7 +35,9 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
         result = hook(*given)
     else:
         # In a tuple, for Trio takes a coroutine that comes out of a thread for a mistake.
-        (result,) = await anyio.to_thread.run_sync(lambda: (hook(*given),), limiter=limiter)
+        (result,) = await anyio.to_thread.run_sync(
+            lambda: (hook(*given),), limiter=limiter, abandon_on_cancel=True
+        )
     if inspect.isawaitable(result):  # an async hook, or a lambda around one
         await result
 

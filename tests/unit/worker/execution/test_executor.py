@@ -13,13 +13,16 @@ from tests.support.claimed import a_job
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.tasks.definition import TaskDefinition
+from upnext.worker.execution.around import around
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.executor import Executor
+from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import in_loop
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import SlotHolder, Slots
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.settlement.outbox import Outbox
+from upnext.worker.settlement.receipts import Receipts
 from upnext.worker.store_clock import StoreClock
 
 
@@ -36,7 +39,8 @@ def an_attempt(**options: Any) -> Attempt:
     clock = StoreClock()
     clock.set(0)
     definition = TaskDefinition(**{"function": function, "name": "work", **options})
-    return Attempt(definition, in_loop, Running(), clock)
+    hooks = HookCalls(definition, anyio.CapacityLimiter(1), Receipts())
+    return Attempt(definition, around(in_loop, hooks=hooks), Running(), clock, hooks)
 
 
 class Stage:
