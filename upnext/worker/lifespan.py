@@ -103,13 +103,6 @@ class Life:
 
 
 def _place(error: BaseException) -> str:
+    """The line of the lifespan that it comes from."""
     trace = users_part(error)
-    if trace is None:
-        return ""
-    while trace.tb_next is not None and _is_users(trace.tb_next.tb_frame.f_globals):
-        trace = trace.tb_next
-    return f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
-
-
-def _is_users(names: dict[str, Any]) -> bool:
-    return not str(names.get("__name__", "")).startswith(("contextlib", "anyio", "asyncio", "trio"))
+    return "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
