@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 from upnext import ConfigurationError, Worker
 
 PROJECT = Path(__file__).parents[3]
@@ -31,6 +30,7 @@ if __name__ == "__main__":
     worker.discover()
     print(sorted(worker.tasks), sys.modules["shop.worker"].worker is worker)
 """
+PROGRAM = "import sys\nfrom shop.worker import worker" + MAIN.replace("__name__", "'__main__'")
 
 
 @pytest.fixture
@@ -63,11 +63,7 @@ def python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [
         ["shop/worker.py"],
         ["-m", "shop.worker"],
-        [
-            "-c",
-            "import sys, shop.worker as w; w.worker.discover(); worker = w.worker;"
-            "print(sorted(worker.tasks), sys.modules['shop.worker'].worker is worker)",
-        ],
+        ["-c", PROGRAM],
     ],
 )
 def test_the_modules_may_import_the_one_that_declares_the_worker(
@@ -134,5 +130,5 @@ def test_a_bare_text_is_no_list() -> None:
 
 
 def test_a_module_is_no_package() -> None:
-    with pytest.raises(ConfigurationError, match="json.decoder: it is a module, not a package"):
+    with pytest.raises(ConfigurationError, match=r"json\.decoder: it is a module, not a package"):
         Worker().autodiscover("json.decoder")
