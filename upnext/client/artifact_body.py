@@ -9,10 +9,10 @@ import io
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import anyio.to_thread
 from attrs import define, field
@@ -104,22 +104,21 @@ async def opened(name: str, data: object, kind: ArtifactType) -> AsyncGenerator[
         TypeError: this cannot be the content of such an artifact.
         ValueError: it is not what it should be; CodecError when it is no JSON.
     """
-    match data:
-        case bytes() | bytearray() | memoryview():
-            yield Body(io.BytesIO(data), blocking=False)
-        case Path():
-            try:
-                file = await anyio.to_thread.run_sync(_open, data)
-            except OSError as error:
-                raise ArtifactError(name, f"cannot be read: {error}") from error
-            with file:
-                yield Body(file, blocking=True)
-        case AsyncIterable():
-            with SpooledTemporaryFile[bytes](max_size=IN_MEMORY) as file:
-                await _spool(data, file)
-                yield Body(file, blocking=True)
-        case _:
-            yield Body(io.BytesIO(_encoded(data, kind)), blocking=False)
+    if isinstance(data, _Bytes):
+        yield Body(io.BytesIO(cast("bytes", data)), blocking=False)
+    elif isinstance(data, Path):
+        try:
+            file = await anyio.to_thread.run_sync(_open, data)
+        except OSError as error:
+            raise ArtifactError(name, f"cannot be read: {error}") from error
+        with file:
+            yield Body(file, blocking=True)
+    elif isinstance(data, AsyncIterable):
+        with SpooledTemporaryFile[bytes](max_size=IN_MEMORY) as file:
+            await _spool(cast("AsyncIterable[object]", data), file)
+            yield Body(file, blocking=True)
+    else:
+        yield Body(io.BytesIO(_encoded(data, kind)), blocking=False)
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -128,13 +127,14 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-async def _spool(stream: AsyncIterable[Any], file: IO[bytes]) -> None:
-    generator = stream if isinstance(stream, AsyncGenerator) else None
-    async with nullcontext() if generator is None else aclosing(generator):
+async def _spool(stream: AsyncIterable[object], file: IO[bytes]) -> None:
+    async with AsyncExitStack() as stack:
+        if isinstance(stream, AsyncGenerator):
+            stack.push_async_callback(stream.aclose)
         async for chunk in stream:
             if not isinstance(chunk, _Bytes):
                 raise TypeError(f"the iterator of an artifact must give bytes, not {chunk!r:.80}")
-            await anyio.to_thread.run_sync(file.write, chunk)
+            await anyio.to_thread.run_sync(file.write, cast("bytes", chunk))
 
 
 def _encoded(data: object, kind: ArtifactType) -> bytes:

@@ -1,15 +1,12 @@
-"""Artifacts over a real HTTP server, and in a directory where there is none."""
+"""Artifacts over a real HTTP server."""
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import hashlib
 import json
-import logging
 import os
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +15,12 @@ import httpx
 import pytest
 
 import upnext
-from tests.support.artifact_server import ArtifactServer, artifact_server
-from upnext import ArtifactError, ArtifactType, Context, create_artifact, create_artifact_sync
+from tests.support.artifact_server import BIG, ArtifactServer, free_port, in_pieces
+from upnext import ArtifactError, ArtifactType, create_artifact, create_artifact_sync
 from upnext.client import artifact_body, artifact_upload, artifacts
 from upnext.contracts import artifacts as contract
-from upnext.tasks.context import current_context
 
-BIG = bytes(range(256)) * 8192  # 2 MiB
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ArtifactServer]]:
-    """A server that UPNEXT_URL names; retries come at once."""
-    monkeypatch.setattr(artifact_upload, "FIRST_DELAY", 0.001)
-    with contextlib.ExitStack() as stack:
-
-        def begin(*script: Any) -> ArtifactServer:
-            server = stack.enter_context(artifact_server(*script))
-            monkeypatch.setenv("UPNEXT_URL", server.url)
-            return server
-
-        yield begin
-
-
-@pytest.fixture(autouse=True)
-def _job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Every test is a job in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("UPNEXT_URL", "UPNEXT_API_KEY", "UPNEXT_ARTIFACT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    artifacts._say_where.cache_clear()  # pyright: ignore[reportPrivateUsage]
-    token = current_context.set(Context(job_id="make-1", attempt=2))
-    yield
-    current_context.reset(token)
-
-
-async def in_pieces(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), size):
-        await anyio.lowlevel.checkpoint()
-        yield content[start : start + size]
+pytestmark = pytest.mark.usefixtures("job")
 
 
 async def test_a_value_is_uploaded_as_json(
@@ -220,57 +184,6 @@ async def test_a_named_server_that_is_away_is_an_error(
     assert os.listdir(tmp_path) == []
 
 
-def read(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.mark.parametrize("asked", [True, False])
-async def test_without_a_server_it_goes_to_the_directory(
-    asked: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(artifacts, "DEFAULT_URL", f"http://127.0.0.1:{free_port()}")
-    directory = tmp_path / ("mine" if asked else ".upnext/artifacts")
-    if asked:
-        monkeypatch.setenv("UPNEXT_ARTIFACT_DIR", "mine")
-    caplog.set_level(logging.WARNING)
-    made = await create_artifact("rows.csv", in_pieces(b"a,b\n1,2\n"))
-    again = await create_artifact("rows.csv", b"")
-    assert len([one for one in caplog.records if one.name == "upnext.artifacts"]) == (not asked)
-    assert asked or str(directory) in caplog.text
-    assert made.id != again.id
-    path = Path(made.where)
-    assert path.parent == directory / "make-1"
-    assert read(path) == b"a,b\n1,2\n"
-    meta = json.loads(read(path.parent / f"{made.id}.meta.json"))
-    assert meta["created_at"]
-    assert meta | {"created_at": ""} == {
-        "id": made.id,
-        "job_id": "make-1",
-        "name": "rows.csv",
-        "type": "file/csv",
-        "content_type": "text/csv; charset=utf-8",
-        "size": 8,
-        "sha256": hashlib.sha256(b"a,b\n1,2\n").hexdigest(),
-        "where": str(path),
-        "attempt": 2,
-        "created_at": "",
-    }
-    assert not [one for one in path.parent.iterdir() if one.name.startswith(".")]
-
-
 async def test_a_server_on_the_usual_port_is_found(
     start: Callable[..., ArtifactServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -282,56 +195,6 @@ async def test_a_server_on_the_usual_port_is_found(
     assert len(server.stored) == 1
     assert os.listdir(tmp_path) == []
     assert contract.DEFAULT_URL == "http://localhost:8080"
-
-
-@pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "/etc/passwd", "..", "a/b\\c.txt", "x" * 255, "ü🙂", "-rf", ".x"]
-)
-@pytest.mark.parametrize("job_id", ["make-1", "../../up", ".."])
-async def test_no_name_leads_out_of_the_directory(
-    name: str, job_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UPNEXT_ARTIFACT_DIR", "deep/er/mine")
-    token = current_context.set(Context(job_id=job_id))
-    made = await create_artifact(name, b"1")
-    current_context.reset(token)
-    files = files_in(tmp_path)
-    assert len(files) == 2
-    for path in files:
-        assert path.parent.parent == tmp_path / "deep/er/mine"
-        assert path.resolve() == path
-    assert Path(made.where) in files
-    assert made.name == name
-
-
-async def test_a_directory_has_an_artifact_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UPNEXT_ARTIFACT_DIR", str(tmp_path / "mine"))
-    path = tmp_path / "big"
-    path.write_bytes(BIG)
-    chunk = artifact_body.Reader.chunk
-    scope = anyio.CancelScope()
-
-    def cut_off(self: artifact_body.Reader) -> bytes:
-        if self.read:
-            anyio.from_thread.run_sync(scope.cancel)
-        return chunk(self)
-
-    monkeypatch.setattr(artifact_body.Reader, "chunk", cut_off)
-    with scope:
-        await create_artifact("big", path)
-    assert scope.cancelled_caught
-    assert list((tmp_path / "mine" / "make-1").iterdir()) == []
-
-    def fail(*_: object) -> bytes:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(artifact_body.Reader, "chunk", chunk)
-    monkeypatch.setattr("upnext.client.artifact_files._metadata", fail)
-    with pytest.raises(ArtifactError, match="no space left"):
-        await create_artifact("big", path)
-    assert list((tmp_path / "mine" / "make-1").iterdir()) == []
 
 
 async def test_what_cannot_be_stored_says_why(
