@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
+from functools import partial
 from typing import Any
 
 import anyio
@@ -242,6 +242,27 @@ async def test_what_a_hook_raises_is_logged_and_changes_nothing(
     assert record.exc_info[1] is error
 
 
+async def test_a_hook_without_a_name_may_fail_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    worker = make_worker()
+
+    class Nameless:
+        async def __call__(self, ctx: Context) -> None:
+            raise ValueError("nameless")
+
+    async def fail(how: str) -> None:
+        raise ValueError(how)
+
+    @worker.task(on_start=Nameless(), on_success=partial(fail, "partial"))
+    async def work() -> int:
+        return 1
+
+    async with running(worker) as tree:
+        assert (await work.wait()).value == 1
+        await tree.stop()
+    assert "nameless" in caplog.text
+    assert "partial" in caplog.text
+
+
 @pytest.mark.parametrize("control", [Snooze(5), Discard("no")])
 async def test_a_hook_cannot_say_what_becomes_of_the_job(control: Exception) -> None:
     worker = make_worker()
@@ -339,52 +360,3 @@ async def test_a_task_without_hooks_has_no_hook_calls() -> None:
         assert attempts["plain"].hooks is None
         assert attempts["hooked"].hooks is not None
         await tree.stop()
-
-
-class TestInThreads:
-    """Sync hooks, in real time."""
-
-    @pytest.fixture(params=["asyncio", "trio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> str:
-        return str(request.param)
-
-    async def test_sync_hooks_run_in_threads_and_see_the_job(self) -> None:
-        worker = make_worker()
-        seen: list[Any] = []
-        done = anyio.Event()
-
-        def note() -> None:
-            seen.append((threading.current_thread(), get_current_context().job_id))
-
-        async def on_complete() -> None:
-            done.set()
-
-        @worker.task(on_start=note, on_success=note, on_complete=on_complete)
-        async def work() -> None: ...
-
-        async with running(worker) as tree:
-            job = await work.submit()
-            await done.wait()
-            assert [job_id for _, job_id in seen] == [job.job_id, job.job_id]
-            assert threading.main_thread() not in [thread for thread, _ in seen]
-            await tree.stop()
-
-    async def test_a_sync_hook_that_blocks_is_left_behind_by_a_hard_stop(self) -> None:
-        worker = make_worker()
-        started, release = anyio.Event(), threading.Event()
-
-        def block() -> None:
-            anyio.from_thread.run_sync(started.set)
-            release.wait(20)
-
-        @worker.task(on_success=block)
-        async def work() -> int:
-            return 1
-
-        async with running(worker) as tree:
-            job = await work.submit()
-            await started.wait()
-            await tree.stop_now()
-            assert not release.is_set()
-            assert (await tree.record(job)).status is JobStatus.COMPLETE
-            release.set()
