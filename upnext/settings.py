@@ -88,7 +88,7 @@ class Settings:
             workspace_id=read("WORKSPACE_ID", "local", str),
             events_kept=read("STATUS_STREAM_MAX_LEN", 50_000, _at_least(1)),
             debug=read("DEBUG", False, _flag),
-            url=read("URL", None, _http_url),
+            url=read("URL", None, _http_url, secret=True),
             api_key=read("API_KEY", None, _token, secret=True),
             artifact_dir=read("ARTIFACT_DIR", None, str),
             queue=QueueSettings(
@@ -158,10 +158,14 @@ def _flag(text: str) -> bool:
 
 
 def _http_url(text: str) -> str:
-    parts = urlsplit(text)  # raises ValueError itself, for a bad host or port
+    parts = urlsplit(text)  # raises ValueError itself, for a bad host
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be like http://localhost:8080")
-    return text
+    if "@" in parts.netloc or parts.query or parts.fragment or not text.isprintable():
+        raise ValueError(
+            "must be like http://localhost:8080, without user, password, query or fragment"
+        )
+    return text.rstrip("/")
 
 
 def _token(text: str) -> str:

@@ -89,6 +89,8 @@ def artifact_server(*script: Any) -> Iterator[ArtifactServer]:
                 self.rfile.read(size)  # a reset would take the answer with it
                 return
             request.body = self.rfile.read(size)
+            if len(request.body) < size:
+                return  # the client broke off
             if line == "silent":
                 server.arrived.set()
                 server.release.wait(20)
@@ -99,13 +101,14 @@ def artifact_server(*script: Any) -> Iterator[ArtifactServer]:
             status, told, headers = line, {}, {}
             if isinstance(line, tuple):
                 status, extra = line
-                told, headers = (extra, {}) if "error" in extra else ({}, extra)
+                is_headers = all(name.istitle() for name in extra)
+                told, headers = ({}, extra) if is_headers else (extra, {})
             digest = hashlib.sha256(request.body).hexdigest()
             if line == "wrong hash":
                 status, digest = 201, "0" * 64
             if status < 300:
                 server.stored[parameters["id"]] = request
-                told = {"id": parameters["id"], "sha256": digest, "size_bytes": size}
+                told = told or {"id": parameters["id"], "sha256": digest, "size_bytes": size}
             self._answer(status, told, headers)
 
         def _answer(self, status: int, told: dict[str, Any], headers: dict[str, str]) -> None:

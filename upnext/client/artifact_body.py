@@ -34,6 +34,10 @@ def is_raw(data: object) -> bool:
     return isinstance(data, _Bytes | Path | AsyncIterable)
 
 
+class ShrunkError(Exception):
+    """A file became shorter while it was read."""
+
+
 @define(eq=False)
 class Body:
     """Content that can be read from its start as often as it takes."""
@@ -63,8 +67,15 @@ class Reader:
     _digest: Any = field(factory=hashlib.sha256)
 
     def chunk(self) -> bytes:
-        """The next one; empty at the end. Blocks where the body does."""
-        chunk = self.body.file.read(min(CHUNK, self.size - self.read))
+        """The next one; empty at the end. Blocks where the body does.
+
+        Raises:
+            ShrunkError: the end comes too early.
+        """
+        left = self.size - self.read
+        chunk = self.body.file.read(min(CHUNK, left))
+        if left and not chunk:
+            raise ShrunkError("the file became shorter while it was read")
         self._digest.update(chunk)
         self.read += len(chunk)
         return chunk

@@ -22,7 +22,7 @@ import anyio.to_thread
 import orjson
 from attrs import asdict, evolve
 
-from upnext.client.artifact_body import Body
+from upnext.client.artifact_body import Body, ShrunkError
 from upnext.errors import ArtifactError
 from upnext.model.artifact import Artifact
 
@@ -59,7 +59,7 @@ def _keep(directory: Path, artifact: Artifact, body: Body, attempt: int) -> Arti
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-    except OSError as error:
+    except (OSError, ShrunkError) as error:
         raise ArtifactError(artifact.name, f"cannot be written to {folder}: {error}") from error
     return kept
 

@@ -14,7 +14,7 @@ import httpx
 import orjson
 from attrs import evolve, frozen
 
-from upnext.client.artifact_body import Body, Reader
+from upnext.client.artifact_body import Body, Reader, ShrunkError
 from upnext.contracts.artifacts import content_url, upload_parameters, upload_url
 from upnext.errors import ArtifactError
 from upnext.model.artifact import Artifact
@@ -52,10 +52,6 @@ class Server:
     api_key: str | None = None
     is_guess: bool = False
     """Nobody said that a server is there: find out at once, and use no proxy."""
-
-    def describe(self) -> str:
-        """The URL for a message: without credentials."""
-        return str(httpx.URL(self.url).copy_with(username=None, password=None))
 
 
 @frozen
@@ -112,7 +108,7 @@ async def upload(server: Server, artifact: Artifact, body: Body, attempt: int) -
             trouble = answer
     raise ArtifactError(
         artifact.name,
-        f"{server.describe()}: {trouble.why}, {ATTEMPTS} times",
+        f"{server.url}: {trouble.why}, {ATTEMPTS} times",
         status=trouble.status,
     )
 
@@ -138,8 +134,10 @@ async def _send(
         if server.is_guess:
             raise NoServerError from error
         return _Trouble(f"cannot be reached ({_said(error)})")
-    except httpx.TransportError as error:
+    except (httpx.TransportError, ShrunkError) as error:
         return _Trouble(_said(error))
+    except OSError as error:
+        raise ArtifactError(artifact.name, f"cannot be read: {error}") from error
     return _judge(server, artifact, reader, response, text)
 
 
@@ -154,8 +152,9 @@ def _judge(
         if status in _PASSING:
             return _Trouble(why, status, _retry_after(response))
         hint = f" ({_HINTS[status]})" if status in _HINTS else ""
-        raise ArtifactError(artifact.name, f"{server.describe()}: {why}{hint}", status=status)
-    if told.get("sha256", reader.sha256) != reader.sha256:
+        raise ArtifactError(artifact.name, f"{server.url}: {why}{hint}", status=status)
+    arrived = told.get("sha256")
+    if isinstance(arrived, str) and arrived.lower() != reader.sha256:
         return _Trouble("what arrived has another hash than what was sent", status)
     there = told.get("id")
     artifact_id = there if isinstance(there, str) and there else artifact.id

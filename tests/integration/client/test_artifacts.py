@@ -68,6 +68,61 @@ async def test_raw_content_arrives_as_it_is(
     assert made.sha256 == hashlib.sha256(BIG).hexdigest()
 
 
+@pytest.mark.parametrize(("content", "body"), [(b"", b""), ("", b'""'), ({}, b"{}")])
+async def test_little_is_enough(
+    start: Callable[..., ArtifactServer], content: Any, body: bytes
+) -> None:
+    server = start()
+    made = await create_artifact("little", content)
+    (request,) = server.requests
+    assert request.body == body
+    assert made.size == len(request.body)
+
+
+@pytest.mark.parametrize("told", [{}, {"sha256": None, "id": None}, {"status": "queued"}])
+async def test_an_answer_need_not_say_much(
+    start: Callable[..., ArtifactServer], told: dict[str, Any]
+) -> None:
+    server = start((202, told))
+    made = await create_artifact("report", [1])
+    assert made.where == f"{server.url}/api/v1/artifacts/{made.id}/content"
+    assert len(server.requests) == 1
+
+
+async def test_a_file_that_shrinks_meanwhile_is_sent_again(
+    start: Callable[..., ArtifactServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    path = tmp_path / "log"
+    path.write_bytes(BIG)
+    chunk = artifact_body.Reader.chunk
+
+    def shrink(self: artifact_body.Reader) -> bytes:
+        if self.read and len(server.requests) < 2:
+            os.truncate(path, 300_000)
+        return chunk(self)
+
+    monkeypatch.setattr(artifact_body.Reader, "chunk", shrink)
+    made = await create_artifact("log", path)
+    assert server.stored[made.id].body == BIG[:300_000]
+    assert made.size == 300_000
+
+
+async def test_a_file_that_cannot_be_read_is_an_error(
+    start: Callable[..., ArtifactServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    path = tmp_path / "log"
+    path.write_bytes(BIG)
+
+    def fail(self: artifact_body.Reader) -> bytes:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(artifact_body.Reader, "chunk", fail)
+    with pytest.raises(ArtifactError, match="cannot be read: Input/output error"):
+        await create_artifact("log", path)
+
+
 async def test_a_stream_is_not_held_in_memory(
     start: Callable[..., ArtifactServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,10 +232,9 @@ async def test_a_named_server_that_is_away_is_an_error(
     start: Callable[..., ArtifactServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     start()
-    monkeypatch.setenv("UPNEXT_URL", f"http://user:word@127.0.0.1:{free_port()}")
-    with pytest.raises(ArtifactError, match="cannot be reached") as caught:
+    monkeypatch.setenv("UPNEXT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ArtifactError, match="cannot be reached"):
         await create_artifact("report", {})
-    assert "word" not in str(caught.value)
     assert os.listdir(tmp_path) == []
 
 
@@ -256,7 +310,10 @@ def test_without_an_event_loop_the_sync_one_works_again_and_again(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("URL", "localhost:8080"), ("URL", "ftp://a"), ("URL", "http://"), ("API_KEY", "k\tü")],
+    [
+        *(("URL", "localhost:8080"), ("URL", "ftp://a"), ("URL", "http://"), ("URL", "http://[a")),
+        *(("URL", "http://user:ü@a"), ("URL", "http://a?ü"), ("API_KEY", "k\tü")),
+    ],
 )
 async def test_a_setting_that_cannot_be_used_is_named(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -264,4 +321,4 @@ async def test_a_setting_that_cannot_be_used_is_named(
     monkeypatch.setenv(f"UPNEXT_{variable}", value)
     with pytest.raises(upnext.ConfigurationError, match=f"UPNEXT_{variable}") as caught:
         await create_artifact("a", 1)
-    assert variable == "URL" or "ü" not in str(caught.value)
+    assert "ü" not in str(caught.value)
