@@ -13,9 +13,12 @@ import pytest
 from tests.support import process_jobs
 from tests.support.tree import running, until
 from upnext import ConfigurationError, Context, JobStatus, Worker, get_current_context
+from upnext.settings import QueueSettings
 from upnext.testing.memory import MemoryStore
+from upnext.worker.compose import compose
 from upnext.worker.lifespan import CLOSE_LIMIT, UNWIND_LIMIT, Life, LifespanError
 from upnext.worker.shutdown import Shutdown
+from upnext.worker.supervisor import run_worker
 
 
 def make_worker(concurrency: int = 2, **options: Any) -> Worker:
@@ -111,6 +114,31 @@ async def test_what_it_has_under_way_is_over_when_it_fails_and_jobs_are_drained(
         tree.is_clean()
 
 
+async def test_it_is_closed_when_results_cannot_be_written() -> None:
+    closed = anyio.Event()
+
+    async def lifespan(_: Worker) -> AsyncIterator[None]:
+        yield
+        closed.set()
+
+    worker = make_worker(lifespan=lifespan)
+
+    @worker.task
+    async def work() -> None: ...
+
+    async with running(worker) as tree:
+
+        async def crash(*_: object) -> None:
+            raise ZeroDivisionError("the flusher is broken")
+
+        tree.store.settle = crash
+        await work.submit()
+        await tree.ended.wait()
+        assert isinstance(tree.error, ExceptionGroup)
+        assert tree.error.subgroup(ZeroDivisionError)
+        assert closed.is_set()
+
+
 class Stuck:
     """Notes what `on_stuck` is told."""
 
@@ -193,14 +221,8 @@ async def test_a_stop_while_it_opens_cancels_that() -> None:
             cleaned.set()
         yield
 
-    worker = make_worker(lifespan=lifespan)
-    from upnext.worker.supervisor import run_worker
-
-    parts: list[Any] = []
-    store = MemoryStore()
-    from upnext.settings import QueueSettings
-    from upnext.worker.compose import compose
-
+    worker, store = make_worker(lifespan=lifespan), MemoryStore()
+    assert worker.lifespan is not None
     parts = compose(
         name="test",
         definitions={},
