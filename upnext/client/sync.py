@@ -12,8 +12,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+import anyio
 import anyio.from_thread
 from anyio import NoEventLoopError
 
@@ -24,6 +26,7 @@ from upnext.model.identity import new_worker_id
 from upnext.model.job import Enqueued, NewJob
 from upnext.settings import PREFIX
 from upnext.store.blocking import BlockingStore, Listener
+from upnext.tasks.context import current_context
 
 V = TypeVar("V")
 
@@ -51,8 +54,39 @@ def must_await() -> bool:
 
 
 def through_loop(function: Callable[..., Coroutine[Any, Any, V]], *args: Any) -> V:
-    """Have the event loop that started this thread await something."""
-    return anyio.from_thread.run(function, *args)
+    """Have the event loop that started this thread await something.
+
+    In a job it is cancelled with the job, which may leave this thread behind.
+
+    Raises:
+        BaseException: what it raises, or the cancellation of what the thread runs for.
+    """
+    context = current_context.get(None)
+    if context is None or not isinstance(context.lender, Attendant):
+        return anyio.from_thread.run(function, *args)
+    value, cut_off = anyio.from_thread.run(_attended, context.lender, function, args)
+    if cut_off:
+        anyio.from_thread.check_cancelled()
+        raise RuntimeError("the job is over: nothing is awaited for it any more")
+    return cast("V", value)
+
+
+@runtime_checkable
+class Attendant(Protocol):
+    """Knows when the job of a thread is over."""
+
+    def attend(self) -> AbstractContextManager[anyio.CancelScope]:
+        """A scope that is cancelled when the job is over."""
+        ...
+
+
+async def _attended(
+    attendant: Attendant, function: Callable[..., Coroutine[Any, Any, V]], args: tuple[Any, ...]
+) -> tuple[V | None, bool]:
+    value = None
+    with attendant.attend() as scope:
+        value = await function(*args)
+    return value, scope.cancelled_caught
 
 
 class BlockingClient:

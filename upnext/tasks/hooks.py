@@ -30,8 +30,9 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
         *args: What the event offers, the most important first.
         limiter: Bounds the worker threads; None: AnyIO's default limiter.
     """
-    given = args[: _room(hook)]
-    if is_async(hook):
+    room, awaits = _shape(hook)
+    given = args[:room]
+    if awaits:
         result = hook(*given)
     else:
         # In a tuple, for Trio takes a coroutine that comes out of a thread for a mistake.
@@ -80,11 +81,16 @@ def _target(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _room(hook: Hook) -> int:
+def _shape(hook: Hook) -> tuple[int, bool]:
+    """How many arguments it takes, and whether it is async."""
     try:
-        return _remembered_room(hook)
+        return _remembered_shape(hook)
     except TypeError:  # not hashable
-        return _count_room(hook)
+        return _look_at(hook)
+
+
+def _look_at(hook: Hook) -> tuple[int, bool]:
+    return _count_room(hook), is_async(hook)
 
 
 def _count_room(hook: Hook) -> int:
@@ -101,4 +107,4 @@ def _count_room(hook: Hook) -> int:
 
 
 _UNLIMITED = 1_000
-_remembered_room = functools.lru_cache(maxsize=1_024)(_count_room)
+_remembered_shape = functools.lru_cache(maxsize=1_024)(_look_at)

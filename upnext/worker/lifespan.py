@@ -59,6 +59,7 @@ class Life:
                 async with self.open() as self.state:
                     self.entered = True
                     self.opened.set()
+                    logger.info("the lifespan of worker %s is open", self.name)
                     await self._over.wait()
                     scope.deadline = anyio.current_time() + CLOSE_LIMIT
         except BaseException as raised:

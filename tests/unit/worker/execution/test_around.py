@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -38,7 +39,10 @@ async def test_they_nest_in_the_order_of_their_declaration_around_on_start() -> 
         result = yield
         said.append(("inner", result))
 
-    @worker.task(on_start=lambda: said.append("start"), on_success=lambda: said.append("success"))
+    async def say(what: str) -> None:
+        said.append(what)
+
+    @worker.task(on_start=partial(say, "start"), on_success=partial(say, "success"))
     async def work() -> set[int]:
         said.append("work")
         return {1}
