@@ -112,10 +112,8 @@ def compose(
     )
     life = None if lifespan is None else Life(name, lifespan)
     attempts = {
-        definition.name: _attempt(
-            definition, invocations, running, clock, flusher.receipts, life, middleware
-        )
-        for definition in definitions.values()
+        name: _attempt(definition, invocations, running, clock, flusher.receipts, life, middleware)
+        for name, definition in definitions.items()
     }
     heartbeat = Heartbeat(
         store,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import Any
 
 import anyio
@@ -68,7 +69,7 @@ class Life:
             self._fail(raised)
             shutdown.begin_drain()
         else:
-            if scope.cancelled_caught and self.entered:
+            if scope.cancelled_caught and scope.deadline < inf:
                 self.error = LifespanError(
                     f"the lifespan did not close within {CLOSE_LIMIT:g} s and was cancelled"
                 )

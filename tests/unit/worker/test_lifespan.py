@@ -210,16 +210,18 @@ async def test_one_that_yields_never_or_twice_is_an_error() -> None:
         assert when in str(life.error)
 
 
-async def test_a_stop_while_it_opens_cancels_that() -> None:
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_stop_while_it_opens_cancels_that(early: bool) -> None:
     opening, cleaned = anyio.Event(), anyio.Event()
 
     async def lifespan(_: Worker) -> AsyncIterator[None]:
         opening.set()
         try:
-            await anyio.sleep_forever()
+            if not early:
+                await anyio.sleep_forever()
+            yield
         finally:
             cleaned.set()
-        yield
 
     worker, store = make_worker(lifespan=lifespan), MemoryStore()
     assert worker.lifespan is not None
@@ -241,6 +243,8 @@ async def test_a_stop_while_it_opens_cancels_that() -> None:
         await opening.wait()
         shutdown.begin_drain()
 
+    if early:  # before its task has had a turn
+        shutdown.begin_drain()
     async with anyio.create_task_group() as group:
         group.start_soon(stop)
         report = await run_worker(parts, shutdown, Stuck())

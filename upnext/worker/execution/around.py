@@ -122,7 +122,7 @@ async def _throw(
     try:
         await steps.athrow(raised)
     except StopAsyncIteration:
-        if isinstance(raised, _cancellations()) and is_the_jobs(raised):
+        if _is_cancellation(raised) and is_the_jobs(raised):
             # A scope of its own, which is left by now, cut the job off.
             raise MiddlewareError(
                 f"the middleware {name_of(function)} cancelled the job and raised nothing"
@@ -140,8 +140,11 @@ async def _throw(
     await _refuse_second_yield(function, steps)
 
 
-def _cancellations() -> tuple[type[BaseException], ...]:
-    return anyio.get_cancelled_exc_class(), BaseExceptionGroup
+def _is_cancellation(raised: BaseException) -> bool:
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(raised, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", raised).subgroup(cancelled) is not None
+    return isinstance(raised, cancelled)
 
 
 def _is_renamed(raised: BaseException, other: BaseException) -> bool:

@@ -84,6 +84,26 @@ async def test_one_sees_what_the_job_raises_and_cannot_swallow_it() -> None:
         await tree.stop()
 
 
+@pytest.mark.parametrize("error", [ExceptionGroup("g", [KeyError("k")]), SystemExit(3)])
+async def test_one_that_swallows_hides_nothing(error: BaseException) -> None:
+    worker = make_worker()
+
+    @worker.middleware
+    async def greedy(ctx: Context) -> AsyncIterator[None]:
+        with suppress(BaseException):
+            yield
+
+    @worker.task
+    async def work() -> None:
+        raise error
+
+    async with running(worker) as tree:
+        ended = await tree.end_of(await work.submit())
+        assert ended.failure is not None
+        assert ended.failure.type == type(error).__name__
+        await tree.stop()
+
+
 @pytest.mark.parametrize("place", ["before", "after", "instead"])
 async def test_what_one_raises_counts_as_the_functions(place: str) -> None:
     worker = make_worker()
