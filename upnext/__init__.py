@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.future import Future
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
     from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
     from upnext.errors import (
+        ArtifactError,
         CodecError,
         ConfigurationError,
         JobNotFoundError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         QueueFullError,
         UpNextError,
     )
+    from upnext.model.artifact import Artifact, ArtifactType
     from upnext.model.status import FailureReason, JobStatus
     from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from upnext.worker.worker import Worker
 
 __all__ = [
+    "Artifact",
+    "ArtifactError",
+    "ArtifactType",
     "CodecError",
     "ConfigurationError",
     "Context",
@@ -60,6 +66,8 @@ __all__ = [
     "WorkerQueueConfig",
     "__version__",
     "check_cancelled",
+    "create_artifact",
+    "create_artifact_sync",
     "first_completed",
     "gather",
     "get_current_context",
@@ -69,11 +77,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.future": ("Future",),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
     "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),
     "upnext.errors": (
+        "ArtifactError",
         "CodecError",
         "ConfigurationError",
         "JobNotFoundError",
@@ -81,6 +91,7 @@ _HOMES = {
         "QueueFullError",
         "UpNextError",
     ),
+    "upnext.model.artifact": ("Artifact", "ArtifactType"),
     "upnext.model.status": ("FailureReason", "JobStatus"),
     "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),

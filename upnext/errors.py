@@ -3,13 +3,18 @@
 - The caller asked for something that cannot be: `ConfigurationError`, `JobNotFoundError`,
   `CodecError`, or a builtin `ValueError` / `TypeError`.
 - The queue said no: `JobRefusedError`, `QueueFullError`.
+- An artifact was not stored: `ArtifactError`.
 - The job itself did not complete: `TaskExecutionError` and below.
 - The broker could not be reached or refused a command: the exceptions of `redis.exceptions`.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 __all__ = [
+    "ArtifactError",
     "CodecError",
     "ConfigurationError",
     "JobNotFoundError",
@@ -76,3 +81,17 @@ class QueueFullError(JobRefusedError):
 
     def __reduce__(self) -> tuple[type[QueueFullError], tuple[str]]:
         return type(self), (self.job_id,)
+
+
+class ArtifactError(UpNextError):
+    """An artifact could not be stored."""
+
+    def __init__(self, name: str, why: str, *, status: int | None = None) -> None:
+        super().__init__(f"artifact {name!r} was not stored: {why}")
+        self.name = name
+        self.why = why
+        self.status = status
+        """What the server answered, if it did."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), status=self.status), (self.name, self.why)

@@ -31,6 +31,7 @@ from upnext.store.store import Store
 from upnext.tasks.modules import is_importing
 from upnext.tasks.registry import merge
 from upnext.worker.compose import compose_worker
+from upnext.worker.lifespan import LifespanError
 from upnext.worker.shutdown import Shutdown
 from upnext.worker.supervisor import run_worker
 from upnext.worker.worker import Worker, only_named
@@ -87,6 +88,8 @@ def run(
             ' put the call under `if __name__ == "__main__":`'
         )
     _speak_up()
+    for component in components:
+        component.discover()
     merge(worker.registry for worker in components)
     workers = only_named(components, only)
     for component in components:
@@ -175,7 +178,7 @@ class _Service:
             )
             logger.info("worker %s started as %s", worker.name, parts.worker)
             report = await run_worker(parts, shutdown, _give_up)
-        except RedisError as error:
+        except (RedisError, LifespanError) as error:
             logger.error("worker %s: %s", worker.name, error)
             self.failed = True
         except Exception:  # the other workers are drained before the process ends

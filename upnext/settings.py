@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 from dotenv import dotenv_values
@@ -63,6 +64,11 @@ class Settings:
     events_kept: int = 50_000
     """About how many events wait in each function's stream (`UPNEXT_STATUS_STREAM_MAX_LEN`)."""
     debug: bool = False
+    url: str | None = None
+    """The server that artifacts go to."""
+    api_key: str | None = field(default=None, repr=False)
+    artifact_dir: str | None = None
+    """Where artifacts go when there is no server."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str | None] | None = None) -> Settings:
@@ -82,6 +88,9 @@ class Settings:
             workspace_id=read("WORKSPACE_ID", "local", str),
             events_kept=read("STATUS_STREAM_MAX_LEN", 50_000, _at_least(1)),
             debug=read("DEBUG", False, _flag),
+            url=read("URL", None, _http_url, secret=True),
+            api_key=read("API_KEY", None, _token, secret=True),
+            artifact_dir=read("ARTIFACT_DIR", None, str),
             queue=QueueSettings(
                 profile=profile,
                 batch_size=batch_size,
@@ -104,14 +113,17 @@ class Settings:
 class _Reader:
     environ: Mapping[str, str | None]
 
-    def __call__(self, name: str, default: V, parse: Callable[[str], V]) -> V:
+    def __call__(
+        self, name: str, default: V, parse: Callable[[str], V], *, secret: bool = False
+    ) -> V:
         text = (self.environ.get(PREFIX + name) or "").strip()
         if not text:
             return default
         try:
             return parse(text)
         except ValueError as error:
-            raise ConfigurationError(f"{PREFIX}{name}={text!r}: {error}") from None
+            shown = "" if secret else f"={text!r}"
+            raise ConfigurationError(f"{PREFIX}{name}{shown}: {error}") from None
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -143,3 +155,20 @@ def _flag(text: str) -> bool:
     if text.lower() in ("0", "false", "no", "off"):
         return False
     raise ValueError("must be true or false")
+
+
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)  # raises ValueError itself, for a bad host
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be like http://localhost:8080")
+    if "@" in parts.netloc or parts.query or parts.fragment or not text.isprintable():
+        raise ValueError(
+            "must be like http://localhost:8080, without user, password, query or fragment"
+        )
+    return text.rstrip("/")
+
+
+def _token(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("must be printable ASCII characters")
+    return text

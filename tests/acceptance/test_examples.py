@@ -27,6 +27,7 @@ OUTPUT = {
         "failed after 1 attempt: ValueError: 'example.org' is not a URL",
         "cancelled after 1 attempt: cancelled: there is no customer -1",
     ],
+    "around_jobs": ["3 of pen: 6", "cancelled: cancelled: there is no 'car'", "ink pen"],
     "workflow_tree": ["Ann: 244.50", "Ben: 60.00", "Eve: 211.50"],
     "cancel_and_deadlines": [
         "harbour: we stopped waiting; the job is running",

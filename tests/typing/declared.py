@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import assert_type
 
+from upnext.client.artifacts import create_artifact, create_artifact_sync
 from upnext.client.declarations import TaskDeclarations
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
+from upnext.model.artifact import Artifact, ArtifactType
 from upnext.model.status import JobStatus
+from upnext.tasks.context import Context
+from upnext.worker.worker import Worker
 
 worker = TaskDeclarations()
 
@@ -62,7 +69,57 @@ async def uses() -> None:
     await handle.submit(1)
 
 
+class Pool:
+    size: int
+
+
+async def lifespan(worker: Worker) -> AsyncIterator[Pool]:
+    assert_type(worker.name, str)
+    yield Pool()
+
+
+@asynccontextmanager
+async def managed(worker: Worker) -> AsyncGenerator[Pool]:
+    yield Pool()
+
+
+declared = Worker("typed", lifespan=lifespan, autodiscover_packages=["shop.jobs"])
+Worker(lifespan=managed)
+
+
+@declared.middleware
+async def timed(ctx: Context) -> AsyncIterator[None]:
+    yield
+
+
+@declared.middleware
+async def looking(ctx: Context) -> AsyncGenerator[None, object]:
+    result = yield
+    assert_type(result, object)
+
+
+assert_type(timed(Context(job_id="")), AsyncIterator[None])
+
+
+async def leaves(stream: AsyncIterator[bytes]) -> None:
+    made = await create_artifact("a.bin", stream)
+    assert_type(made, Artifact)
+    assert_type(made.type, ArtifactType)
+    assert_type(create_artifact_sync("a", Path("a"), ArtifactType.PDF, "application/pdf"), Artifact)
+    await create_artifact("a", {"any": ["json"]})
+
+
+async def no_middleware(ctx: Context) -> None: ...
+
+
+def no_lifespan() -> None: ...
+
+
 async def mistakes() -> None:
+    declared.middleware(no_middleware)  # pyright: ignore[reportArgumentType]
+    Worker(lifespan=no_lifespan)  # pyright: ignore[reportArgumentType]
+    await create_artifact("a", {}, "text")  # pyright: ignore[reportArgumentType]
+    await create_artifact(1, {})  # pyright: ignore[reportArgumentType]
     await bare.submit("1")  # pyright: ignore[reportArgumentType]
     await bare.submit(1, c=2)  # pyright: ignore[reportCallIssue]
     await bare.submit()  # pyright: ignore[reportCallIssue]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import upnext
 from upnext.cli.explain import FAILURE, CommandError, unknown
+from upnext.errors import ConfigurationError
 from upnext.tasks.modules import import_file, make_importable
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def load_workers(targets: Sequence[str]) -> list[Worker]:
             f"No Worker found in {', '.join(targets)}:"
             " expected a module-level variable such as worker = upnext.Worker()."
         )
+    for worker in workers:
+        _discover(worker)
     return workers
 
 
@@ -133,6 +136,14 @@ def own_frames(error: BaseException) -> str:
         chain += [other for other in (part.__cause__, part.__context__) if other is not None]
         chain += part.exceptions or []
     return "".join(report.format())
+
+
+def _discover(worker: Worker) -> None:
+    try:
+        worker.discover()
+    except ConfigurationError as error:
+        details = "" if error.__cause__ is None else own_frames(error.__cause__)
+        raise CommandError(str(error), code=FAILURE, details=details) from error
 
 
 def _is_plain_folder(target: str) -> bool:

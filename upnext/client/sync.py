@@ -13,8 +13,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
+import anyio
 import anyio.from_thread
 from anyio import NoEventLoopError
 from anyio.lowlevel import current_token
@@ -26,6 +28,7 @@ from upnext.errors import JobNotFoundError, JobRefusedError
 from upnext.model.identity import new_worker_id
 from upnext.model.job import Enqueued, NewJob
 from upnext.settings import PREFIX
+from upnext.tasks.context import current_context
 
 V = TypeVar("V")
 
@@ -51,13 +54,6 @@ def must_await() -> bool:
     return bound_loop() is not None and may_await()
 
 
-def through_loop(function: Callable[..., Coroutine[Any, Any, V]], *args: Any) -> V:
-    """Have the event loop await something that `may_await` found."""
-    if _is_anyio_thread():
-        return anyio.from_thread.run(function, *args)
-    return anyio.from_thread.run(function, *args, token=bound_loop())
-
-
 def _is_anyio_thread() -> bool:
     try:
         anyio.from_thread.check_cancelled()
@@ -73,6 +69,44 @@ def _loops() -> bool:
     except NoEventLoopError:
         return False
     return True
+
+
+def through_loop(function: Callable[..., Coroutine[Any, Any, V]], *args: Any) -> V:
+    """Have the event loop await something that `may_await` found.
+
+    In a job it is cancelled with the job, which may leave this thread behind.
+
+    Raises:
+        BaseException: what it raises, or the cancellation of what the thread runs for.
+    """
+    if not _is_anyio_thread():
+        return anyio.from_thread.run(function, *args, token=bound_loop())
+    context = current_context.get(None)
+    if context is None or not isinstance(context.lender, Attendant):
+        return anyio.from_thread.run(function, *args)
+    value, cut_off = anyio.from_thread.run(_attended, context.lender, function, args)
+    if cut_off:
+        anyio.from_thread.check_cancelled()
+        raise RuntimeError("the job is over: nothing is awaited for it any more")
+    return cast("V", value)
+
+
+@runtime_checkable
+class Attendant(Protocol):
+    """Knows when the job of a thread is over."""
+
+    def attend(self) -> AbstractContextManager[anyio.CancelScope]:
+        """A scope that is cancelled when the job is over."""
+        ...
+
+
+async def _attended(
+    attendant: Attendant, function: Callable[..., Coroutine[Any, Any, V]], args: tuple[Any, ...]
+) -> tuple[V | None, bool]:
+    value = None
+    with attendant.attend() as scope:
+        value = await function(*args)
+    return value, scope.cancelled_caught
 
 
 class BlockingClient:

@@ -51,10 +51,12 @@ class Context:
     function_name: str = ""
     lender: Lender | None = None
     """Where this job's slot can be left while it waits for another job."""
+    state: Any = None
+    """What the worker's lifespan yielded; None without one, and in a worker process."""
 
     def portable(self) -> Context:
         """This context for another process: without what belongs to this one."""
-        return evolve(self, lender=None)
+        return evolve(self, lender=None, state=None)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

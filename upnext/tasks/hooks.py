@@ -21,20 +21,24 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
     """Call a hook with as many of the arguments as it takes, and wait until it is done.
 
     A sync hook runs in a worker thread, so that it may block. The current context is visible in
-    both. What the hook raises, passes; cancelling the caller cancels an async hook, and waits for
-    a sync one.
+    both. What the hook raises, passes. Cancelling the caller cancels an async hook; a sync one is
+    left behind, as a thread cannot be interrupted, and ends when it calls
+    `upnext.check_cancelled()` or is done.
 
     Args:
         hook: What to call.
         *args: What the event offers, the most important first.
         limiter: Bounds the worker threads; None: AnyIO's default limiter.
     """
-    given = args[: _room(hook)]
-    if is_async(hook):
+    room, awaits = _shape(hook)
+    given = args[:room]
+    if awaits:
         result = hook(*given)
     else:
         # In a tuple, for Trio takes a coroutine that comes out of a thread for a mistake.
-        (result,) = await anyio.to_thread.run_sync(lambda: (hook(*given),), limiter=limiter)
+        (result,) = await anyio.to_thread.run_sync(
+            lambda: (hook(*given),), limiter=limiter, abandon_on_cancel=True
+        )
     if inspect.isawaitable(result):  # an async hook, or a lambda around one
         await result
 
@@ -82,11 +86,16 @@ def _target(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _room(hook: Hook) -> int:
+def _shape(hook: Hook) -> tuple[int, bool]:
+    """How many arguments it takes, and whether it is async."""
     try:
-        return _remembered_room(hook)
+        return _remembered_shape(hook)
     except TypeError:  # not hashable
-        return _count_room(hook)
+        return _look_at(hook)
+
+
+def _look_at(hook: Hook) -> tuple[int, bool]:
+    return _count_room(hook), is_async(hook)
 
 
 def _count_room(hook: Hook) -> int:
@@ -103,4 +112,4 @@ def _count_room(hook: Hook) -> int:
 
 
 _UNLIMITED = 1_000
-_remembered_room = functools.lru_cache(maxsize=1_024)(_count_room)
+_remembered_shape = functools.lru_cache(maxsize=1_024)(_look_at)

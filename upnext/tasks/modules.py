@@ -98,6 +98,15 @@ def import_file(path: Path) -> ModuleType:
         _importing.reset(token)
 
 
+def import_named(name: str) -> ModuleType:
+    """Import a module of the user's by its name; raises whatever it raises."""
+    token = _importing.set(True)
+    try:
+        return importlib.import_module(name)
+    finally:
+        _importing.reset(token)
+
+
 def is_importing() -> bool:
     """Whether a user's file is being imported right now, further up the stack."""
     return _importing.get()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import anyio
 
@@ -10,9 +12,12 @@ from upnext.contracts.keys import Keys
 from upnext.model.identity import new_worker_id
 from upnext.settings import QueueSettings
 from upnext.tasks.definition import TaskDefinition
+from upnext.tasks.middleware import Middleware
+from upnext.worker.execution.around import around
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.canceller import Canceller
 from upnext.worker.execution.executor import Executor
+from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocations
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
@@ -20,6 +25,7 @@ from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
+from upnext.worker.lifespan import Life
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
 from upnext.worker.reporting.heartbeat import Heartbeat
@@ -27,6 +33,7 @@ from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
+from upnext.worker.settlement.receipts import Receipts
 from upnext.worker.settlement.renewal import LoopRenewal, ThreadRenewal
 from upnext.worker.store_clock import StoreClock
 from upnext.worker.supervisor import Parts
@@ -49,6 +56,8 @@ def compose(
     max_waiting: int,
     sync_executor: SyncExecutor,
     open_blocking_store: Callable[[], BlockingRenewPort] | None,
+    middleware: Sequence[Middleware] = (),
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
 ) -> Parts:
     """Build the stages of a worker; call it inside the event loop that will run them.
 
@@ -63,6 +72,8 @@ def compose(
         sync_executor: Where sync functions run.
         open_blocking_store: Opens the renewal thread's own connection; None renews from the
             event loop.
+        middleware: What it has around every attempt, the outermost first.
+        lifespan: What it opens before intake and closes after the last job.
     """
     worker, functions = new_worker_id(name), list(definitions)
     lease, period = queue.claim_timeout_ms, queue.claim_timeout_ms / 1000 / RENEWALS_PER_LEASE
@@ -102,8 +113,9 @@ def compose(
         threads=anyio.CapacityLimiter(concurrency + max_waiting),
         processes=anyio.CapacityLimiter(concurrency + max_waiting),
     )
+    life = None if lifespan is None else Life(name, lifespan)
     attempts = {
-        name: Attempt(definition, invocations.of(definition), running, clock)
+        name: _attempt(definition, invocations, running, clock, flusher.receipts, life, middleware)
         for name, definition in definitions.items()
     }
     heartbeat = Heartbeat(
@@ -133,6 +145,7 @@ def compose(
         flusher=flusher,
         renewal=renewal,
         heartbeat=heartbeat,
+        life=life,
     )
 
 
@@ -165,4 +178,20 @@ def compose_worker(
         max_waiting=worker.max_waiting,
         sync_executor=sync_executor or worker.sync_executor,
         open_blocking_store=open_blocking_store,
+        middleware=tuple(worker.middlewares),
+        lifespan=None if worker.lifespan is None else partial(worker.lifespan, worker),
     )
+
+
+def _attempt(
+    definition: TaskDefinition,
+    invocations: Invocations,
+    running: Running,
+    clock: StoreClock,
+    receipts: Receipts,
+    life: Life | None,
+    middleware: Sequence[Middleware],
+) -> Attempt:
+    hooks = HookCalls(definition, invocations.threads, receipts) if definition.hooks else None
+    invoke = around(invocations.of(definition), life=life, middleware=middleware, hooks=hooks)
+    return Attempt(definition, invoke, running, clock, hooks)

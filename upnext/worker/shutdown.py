@@ -20,6 +20,8 @@ class Shutdown:
 
     grace: float
     """Seconds."""
+    starting: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    """Around what comes before intake: any stop cancels it."""
     soft: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     hard: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     _asked: anyio.Event = field(factory=anyio.Event, init=False)
@@ -37,6 +39,7 @@ class Shutdown:
         if not self._asked.is_set():
             self._asked.set()
             self.hard.deadline = min(self.hard.deadline, anyio.current_time() + self.grace)
+            self.starting.cancel("shutdown")
             self.soft.cancel("shutdown")
 
     def stop_now(self) -> None:

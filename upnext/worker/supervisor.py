@@ -1,4 +1,4 @@
-"""The life of a worker: nested task groups, and nothing else.
+"""The life of a worker: nested task groups, and nothing else. Around it all, its lifespan.
 
     settlement + reporting      flusher, renewal, heartbeat              ends last
       └ ears                    canceller
@@ -30,6 +30,7 @@ from upnext.worker.execution.slots import Slots
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
+from upnext.worker.lifespan import Life
 from upnext.worker.ports import PresencePort
 from upnext.worker.reporting.heartbeat import Heartbeat
 from upnext.worker.scheduling.stager import Stager
@@ -74,6 +75,7 @@ class Parts:
     flusher: Flusher
     renewal: Renewal
     heartbeat: Heartbeat
+    life: Life | None = None
 
 
 @frozen
@@ -106,8 +108,34 @@ async def run_worker(
         task_status: Told when intake runs.
 
     Raises:
+        LifespanError: The lifespan failed. What ran was drained first.
         Exception: A stage failed. What ran was drained first, unless the flusher itself failed.
     """
+    life = parts.life
+    if life is None:
+        return await _run_tree(parts, shutdown, on_stuck, task_status)
+    report, crash = Report(0), None
+    async with anyio.create_task_group() as around:
+        around.start_soon(life.run, shutdown, name="lifespan")
+        with shutdown.starting:
+            await life.opened.wait()
+        if life.entered:
+            try:
+                report = await _run_tree(parts, shutdown, on_stuck, task_status)
+            except Exception as error:  # it goes on its way outside the group
+                crash = error
+        await life.close(on_stuck)
+    if (crash := crash or life.error) is not None:
+        raise crash
+    return report
+
+
+async def _run_tree(
+    parts: Parts,
+    shutdown: Shutdown,
+    on_stuck: Callable[[list[str]], Awaitable[None]],
+    task_status: TaskStatus[None],
+) -> Report:
     crashes: list[Exception] = []
     async with anyio.create_task_group() as last:
         flushed = anyio.Event()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from inspect import isasyncgenfunction
+from typing import Any, TypeVar, cast
 
 from upnext.client.declarations import TaskDeclarations
 from upnext.errors import ConfigurationError
+from upnext.tasks.middleware import Middleware, check_middleware
+from upnext.tasks.packages import import_package, package_names
 from upnext.worker.queue_config import SyncExecutor, WorkerQueueConfig
 
-__all__ = ["Worker"]
+__all__ = ["Lifespan", "Worker"]
+
+M = TypeVar("M", bound=Middleware)
+
+Lifespan = Callable[["Worker"], AsyncIterator[Any] | AbstractAsyncContextManager[Any]]
+"""What is open while a worker runs; it yields what jobs see as `ctx.state`."""
 
 
 class Worker(TaskDeclarations):
@@ -25,6 +35,12 @@ class Worker(TaskDeclarations):
         redis_url: The broker; by default UPNEXT_REDIS_URL, else an embedded Valkey.
         queue_config: Overrides of the UPNEXT_QUEUE_* settings.
         max_waiting: Jobs that may wait for other jobs at once, besides those that run.
+        lifespan: An async generator function that takes the worker and yields once, or such a
+            function behind `@asynccontextmanager`. What stands before the `yield` is done before
+            the first job is claimed, what stands behind it after the last one is settled, within
+            10 seconds. What it yields is every job's `ctx.state`.
+        autodiscover_packages: Names of packages that hold tasks of this worker. They are imported
+            when the worker is about to run, not here: they may import the module this is in.
 
     Raises:
         ConfigurationError: a value cannot be used; one line says which and why.
@@ -39,6 +55,8 @@ class Worker(TaskDeclarations):
         redis_url: str | None = None,
         queue_config: WorkerQueueConfig | None = None,
         max_waiting: int = 1000,
+        lifespan: Lifespan | None = None,
+        autodiscover_packages: Sequence[str] = (),
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency must be 1 or more, not {concurrency!r}")
@@ -54,9 +72,68 @@ class Worker(TaskDeclarations):
         self.sync_executor = SyncExecutor(sync_executor)
         self.queue_config = queue_config or WorkerQueueConfig()
         self.max_waiting = max_waiting
+        self.lifespan = None if lifespan is None else as_context_manager(lifespan)
+        self.middlewares: list[Middleware] = []
+        self._undiscovered = package_names(autodiscover_packages)
+
+    def middleware(self, function: M) -> M:
+        """Put an async generator function around every attempt of this worker's jobs.
+
+            @worker.middleware
+            async def timed(ctx: upnext.Context) -> AsyncIterator[None]:
+                began = time.perf_counter()
+                try:
+                    result = yield
+                finally:
+                    print(ctx.job_id, time.perf_counter() - began)
+
+        `yield` is where the job runs: it gives the result, or raises what the job raised. The
+        attempt's timeout is that of its middleware, too. What a middleware raises counts as if
+        the function had raised it, `Retry`, `Snooze` and `Discard` included; what it catches and
+        does not raise again goes on its way all the same. The first one declared is outermost.
+
+        Raises:
+            TypeError: it is no async generator function of one argument.
+        """
+        check_middleware(function)
+        self.middlewares.append(function)
+        return function
+
+    def autodiscover(self, *packages: str) -> None:
+        """Import packages with all their modules, now, so that tasks in them are declared.
+
+        Modules named `__main__` are left out. To do the same when the worker is about to run, use
+        `autodiscover_packages`.
+
+        Args:
+            *packages: Their dotted names.
+
+        Raises:
+            ConfigurationError: a module cannot be imported, or is no package; the message names it.
+        """
+        for name in package_names(packages):
+            import_package(name)
+
+    def discover(self) -> None:
+        """Import the `autodiscover_packages`, if that is not done yet; whoever is to run the
+        worker or to look at its tasks calls this. Raises as `autodiscover`."""
+        while self._undiscovered:
+            import_package(self._undiscovered[0])
+            del self._undiscovered[0]
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r}, {len(self.tasks)} tasks>"
+
+
+def as_context_manager(
+    lifespan: Lifespan,
+) -> Callable[[Worker], AbstractAsyncContextManager[Any]]:
+    """A lifespan in the one form that the worker knows."""
+    if not callable(lifespan):
+        raise ConfigurationError(f"lifespan must be a function, not {lifespan!r}")
+    if isasyncgenfunction(lifespan):
+        return asynccontextmanager(lifespan)
+    return cast("Callable[[Worker], AbstractAsyncContextManager[Any]]", lifespan)
 
 
 def only_named(workers: Sequence[Worker], names: Sequence[str] | None) -> list[Worker]:

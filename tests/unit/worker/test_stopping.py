@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -9,17 +10,34 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from tests.support.tree import Tree, running
-from upnext import JobStatus, Worker
+from upnext import Context, JobStatus, Worker
 from upnext.testing.memory import MemoryStore
 
 
-def make_worker(runs: list[int]) -> tuple[Worker, Any]:
-    worker = Worker("test", concurrency=2)
+async def lifespan(worker: Worker) -> AsyncIterator[None]:
+    await checkpoint()
+    yield
+    await checkpoint()
+
+
+async def around(context: Context) -> AsyncIterator[None]:
+    await checkpoint()
+    yield
+    await checkpoint()
+
+
+def make_worker(runs: list[int], full: bool) -> tuple[Worker, Any]:
+    worker = Worker("test", concurrency=2, lifespan=lifespan if full else None)
 
     async def hook() -> None:
         await checkpoint()
 
-    @worker.task(retries=1, retry_delay=0, on_success=hook, on_start=hook)
+    hooks: dict[str, Any] = {"on_success": hook, "on_start": hook}
+    if full:
+        worker.middleware(around)
+        hooks |= {"on_complete": hook, "on_retry": hook}
+
+    @worker.task(retries=1, retry_delay=0, **hooks)
     async def work(n: int) -> int:
         runs.append(n)
         await checkpoint()
@@ -32,10 +50,10 @@ def make_worker(runs: list[int]) -> tuple[Worker, Any]:
     return worker, work
 
 
-async def stopped_after(steps: int, hard: bool, prefetch: int) -> bool:
+async def stopped_after(steps: int, hard: bool, prefetch: int, full: bool) -> bool:
     """Whether everything was over by then."""
     store, runs = MemoryStore(), []
-    worker, work = make_worker(runs)
+    worker, work = make_worker(runs, full)
     options: dict[str, Any] = {"inbox_size": prefetch, "flush_interval_ms": 0}  # no timers
     async with running(worker, store=store, grace=5, **options) as tree:
         jobs = [await work.submit(n) for n in range(5)]
@@ -45,7 +63,7 @@ async def stopped_after(steps: int, hard: bool, prefetch: int) -> bool:
         await (tree.stop_now() if hard else tree.stop())
         await nothing_is_held(tree)
     # Another worker finishes what is left.
-    worker, work = make_worker(runs)
+    worker, work = make_worker(runs, full)
     async with running(worker, store=store) as tree:
         for job in jobs:
             ended = await tree.end_of(job)
@@ -63,10 +81,11 @@ async def nothing_is_held(tree: Tree) -> None:
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 @pytest.mark.parametrize("hard", [True, False])
-async def test_nothing_is_lost(hard: bool, prefetch: int) -> None:
-    for steps in range(300):
+@pytest.mark.parametrize("full", [True, False], ids=["with everything around", "bare"])
+async def test_nothing_is_lost(hard: bool, prefetch: int, full: bool) -> None:
+    for steps in range(400):
         with anyio.fail_after(1000):
-            if await stopped_after(steps, hard, prefetch):
+            if await stopped_after(steps, hard, prefetch, full):
                 assert steps > 10
                 return
     raise AssertionError("the jobs never ended")

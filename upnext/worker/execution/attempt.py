@@ -8,19 +8,18 @@ from math import inf
 from time import perf_counter
 
 import anyio
-from attrs import define, field
+from attrs import define
 
 from upnext.contracts.codec import decode_failure
-from upnext.errors import CodecError
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
 from upnext.tasks.context import Context, current_context
 from upnext.tasks.definition import TaskDefinition
-from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution import verdict
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
 from upnext.worker.execution.failure import failure_of, message_of, users_part
+from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
 from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
@@ -37,11 +36,8 @@ class Attempt:
     invoke: Invocation
     running: Running
     clock: StoreClock
-    _hooks: bool = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        d = self.definition
-        self._hooks = any((d.on_start, d.on_success, d.on_failure, d.on_retry, d.on_complete))
+    hooks: HookCalls | None = None
+    """Those for after the attempt; `on_start` is a part of `invoke`."""
 
     async def run(self, job: Job, slot: SlotHolder, settle: Callable[[Outcome], None]) -> None:
         """Run the job once, and say what is to become of it.
@@ -61,14 +57,9 @@ class Attempt:
         attempted = self.running.begin(job, anyio.CancelScope(deadline=limit))
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s (%s): attempt %d starts", job.function, job.id, job.attempt)
-        over, outcome = False, None
+        over, settled, outcome = False, False, None
         try:
-            if self._hooks:
-                await self._hook(self.definition.on_start, context)
-                now = anyio.current_time()
-                limit, at_limit = self._limit(job, now)
-                attempted.scope.deadline = limit
-            if limit <= now and at_limit is CancelReason.DEADLINE and attempted.reason is None:
+            if limit <= now and at_limit is CancelReason.DEADLINE:
                 late = "the deadline passed before a slot was free"
                 outcome, error = verdict.expired(job, 0, late), None
             else:
@@ -78,23 +69,21 @@ class Attempt:
             over, attempted.outcome = True, outcome
             if outcome is not None:
                 self._report(job, outcome, error)
-                if self._hooks:
-                    await self._after(context, outcome, error)
+                if self.hooks is not None:
+                    settled = True
+                    await self.hooks.after(context, outcome, error, settle)
         finally:
             self.running.end(job)
             current_context.reset(token)
             if not over:
                 outcome = verdict.handed_back(job)
-            if outcome is not None:
+            if outcome is not None and not settled:
                 settle(outcome)
 
     async def _attempt(
         self, attempted: Attempted, context: Context, at_limit: CancelReason
     ) -> tuple[Outcome | None, BaseException | None]:
         job, scope = attempted.job, attempted.scope
-        if attempted.reason is not None:  # cancelled while its first hook ran
-            reason, text = attempted.reason, attempted.message
-            return verdict.interrupted(job, self.definition, reason, text, 0), None
         began = perf_counter()
         error: BaseException | None = None
         result = b""
@@ -186,39 +175,6 @@ class Attempt:
             },
             exc_info=_shown(error) if failed else None,
         )
-
-    async def _after(self, context: Context, outcome: Outcome, error: BaseException | None) -> None:
-        definition = self.definition
-        match outcome.ending:
-            case Ending.COMPLETE:
-                if definition.on_success is not None:
-                    await self._succeeded(definition.on_success, context, outcome.result)
-                await self._hook(definition.on_complete, context)
-            case Ending.RETRY:
-                await self._hook(definition.on_retry, context, error)
-            case Ending.FAILED:
-                await self._hook(definition.on_failure, context, error)
-                await self._hook(definition.on_complete, context)
-            case _:
-                pass  # cancelled, expired or put off: no hook speaks of these
-
-    async def _succeeded(self, hook: Hook, context: Context, result: bytes) -> None:
-        try:
-            value = self.definition.result.decode(result)
-        except CodecError as problem:
-            logger.warning("on_success of %s is not called: %s", self.definition.name, problem)
-        else:
-            await self._hook(hook, context, value)
-
-    async def _hook(self, hook: Hook | None, *args: object) -> None:
-        if hook is None:
-            return
-        try:
-            await call_hook(hook, *args)
-        except BaseException as raised:  # a hook's failure is not the job's
-            if not is_the_jobs(raised):
-                raise without_the_jobs(raised) from None
-            logger.warning("a hook of %s failed", self.definition.name, exc_info=True)
 
 
 def _shown(error: BaseException | None) -> BaseException | None:

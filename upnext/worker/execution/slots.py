@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 from attrs import define, field, frozen
@@ -116,7 +116,7 @@ class Slots:
 class SlotHolder:
     """One running job's slot: lent while the job waits, given back once at its end."""
 
-    __slots__ = ("_held", "_name", "_over", "_returning", "_slots", "_waits")
+    __slots__ = ("_attended", "_held", "_name", "_over", "_returning", "_slots", "_waits")
 
     def __init__(self, slots: Slots, name: str) -> None:
         self._slots = slots
@@ -125,6 +125,7 @@ class SlotHolder:
         self._returning = False
         self._over = False
         self._waits = 0
+        self._attended: list[anyio.CancelScope] | None = None
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[None]:
@@ -144,11 +145,29 @@ class SlotHolder:
             if self._waits == 0 and not (self._held or self._returning or self._over):
                 await self._take_back()
 
+    @contextmanager
+    def attend(self) -> Generator[anyio.CancelScope]:
+        """What the event loop does for a thread of this job: over when the job is.
+
+        A thread that is left behind may be waiting for it, and on Trio nobody else would end it.
+        """
+        with anyio.CancelScope() as scope:
+            if self._over:
+                scope.cancel("the job is over")
+            attended = self._attended = self._attended or []
+            attended.append(scope)
+            try:
+                yield scope
+            finally:
+                attended.remove(scope)
+
     def end(self) -> None:
-        """The job is over. A thread of it that was left behind may still wait for another job."""
+        """The job is over, and whatever the event loop still does for a thread of it."""
         if self._over:
             return
         self._over = True
+        for scope in self._attended or ():
+            scope.cancel("the job is over")
         if self._held:
             self._held = False
             self._slots.give()

@@ -16,6 +16,7 @@ from upnext.model.outcome import Outcome, Settled
 from upnext.worker.ports import SettlePort
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
+from upnext.worker.settlement.receipts import Receipts
 
 logger = logging.getLogger("upnext.worker")
 
@@ -37,6 +38,7 @@ class Flusher:
     leases: Leases
     batch_size: int
     interval: float
+    receipts: Receipts = field(factory=Receipts)
     written: int = field(default=0, init=False)
     _flushed_at: float = field(default=-inf, init=False)
 
@@ -82,6 +84,9 @@ class Flusher:
         for outcome, answer in zip(batch, answers, strict=True):
             if answer is not Settled.APPLIED and answer is not Settled.REPEATED:
                 self._report(outcome, answer)
+        if self.receipts:
+            for outcome, answer in zip(batch, answers, strict=True):
+                self.receipts.tell(outcome.held, answer)
 
     def _report(self, outcome: Outcome, answer: Settled | str) -> None:
         held = outcome.held

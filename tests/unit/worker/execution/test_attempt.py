@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.tree import running
+from tests.support.tree import running, until
 from upnext import Context, JobStatus, Worker
 
 
@@ -50,9 +50,11 @@ async def test_hooks_are_given_what_they_are_promised() -> None:
 
     async with running(worker) as tree:
         await work.wait(True)
+        await until(lambda: "complete" in said)
         assert said == [("start", 1), ("success", [1]), "complete"]
         said.clear()
         await tree.end_of(await work.submit(False))
+        await until(lambda: "complete" in said)
         assert said == [
             ("start", 1),
             ("retry", "bad"),

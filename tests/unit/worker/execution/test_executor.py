@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -11,15 +12,18 @@ from anyio.lowlevel import checkpoint
 from tests.support.cancel import cancel_everywhere
 from tests.support.claimed import a_job
 from upnext.model.job import Job
-from upnext.model.outcome import Ending, Outcome
+from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.tasks.definition import TaskDefinition
+from upnext.worker.execution.around import around
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.executor import Executor
+from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import in_loop
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import SlotHolder, Slots
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.settlement.outbox import Outbox
+from upnext.worker.settlement.receipts import Receipts
 from upnext.worker.store_clock import StoreClock
 
 
@@ -36,7 +40,8 @@ def an_attempt(**options: Any) -> Attempt:
     clock = StoreClock()
     clock.set(0)
     definition = TaskDefinition(**{"function": function, "name": "work", **options})
-    return Attempt(definition, in_loop, Running(), clock)
+    hooks = HookCalls(definition, anyio.CapacityLimiter(1), Receipts())
+    return Attempt(definition, around(in_loop, hooks=hooks), Running(), clock, hooks)
 
 
 class Stage:
@@ -117,6 +122,82 @@ async def test_wherever_it_is_cancelled_every_job_is_settled_once_or_still_waits
         stage.is_clean()
         settled.clear()
     assert endings == {Ending.COMPLETE, Ending.RELEASE}
+
+
+async def test_hooks_cancelled_anywhere_leave_one_outcome() -> None:
+    """`on_complete` included: it comes once the outcome is written, if it comes at all."""
+    endings: list[Ending] = []
+    completed: list[bool] = []
+
+    async def complete() -> None:
+        completed.append(bool(endings))
+        await checkpoint()
+
+    attempt = an_attempt(on_start=hook, on_success=hook, on_complete=complete)
+    assert attempt.hooks is not None
+    receipts = attempt.hooks.receipts
+
+    def settle(outcome: Outcome) -> None:
+        endings.append(outcome.ending)
+        receipts.tell(outcome.held, Settled.APPLIED)
+
+    seen: set[tuple[Ending, bool]] = set()
+
+    async def run() -> None:
+        slots = Slots(1, 1)
+        slots.take()
+        await attempt.run(a_job(), SlotHolder(slots, "work"), settle)
+
+    async for _ in cancel_everywhere(run):
+        (ending,) = endings
+        assert completed in ([], [True])
+        seen.add((ending, bool(completed)))
+        assert attempt.running.statistics().running == 0
+        assert len(receipts) == 0
+        endings.clear()
+        completed.clear()
+    assert seen == {
+        (Ending.RELEASE, False),
+        (Ending.COMPLETE, False),
+        (Ending.COMPLETE, True),
+    }
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_middleware_cancelled_anywhere_is_left(fails: bool) -> None:
+    entered: list[int] = []
+    endings: list[Ending] = []
+
+    async def one(context: Any) -> AsyncIterator[None]:
+        entered.append(1)
+        try:
+            await checkpoint()
+            yield
+        finally:
+            entered.pop()
+            with anyio.CancelScope(shield=True):
+                await checkpoint()
+
+    async def function() -> None:
+        await checkpoint()
+        if fails:
+            raise ValueError
+
+    attempt = an_attempt(function=function)
+    attempt.invoke = around(attempt.invoke, middleware=(one, one))
+
+    async def run() -> None:
+        slots = Slots(1, 1)
+        slots.take()
+        await attempt.run(a_job(), SlotHolder(slots, "w"), lambda out: endings.append(out.ending))
+
+    seen: set[Ending] = set()
+    async for _ in cancel_everywhere(run):
+        (ending,) = endings
+        seen.add(ending)
+        assert entered == []
+        endings.clear()
+    assert seen == {Ending.RELEASE, Ending.FAILED if fails else Ending.COMPLETE}
 
 
 async def test_what_a_function_left_behind_when_a_hook_is_cancelled_counts() -> None:

@@ -4,6 +4,7 @@ import logging
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 from tests.support.cancel import cancel_everywhere
@@ -199,3 +200,24 @@ async def test_past_max_waiting_a_job_keeps_its_slot(caplog: pytest.LogCaptureFi
                 assert slots.statistics() == SlotStatistics(2, 1, 1, 0)
         assert "max_waiting" in caplog.text
     assert slots.statistics() == SlotStatistics(2, 0, 0, 0)
+
+
+async def test_what_the_loop_does_for_a_thread_ends_with_the_job() -> None:
+    job = holder(Slots(1, 1))
+
+    async def wait(*, task_status: TaskStatus[None]) -> None:
+        with job.attend() as scope:
+            task_status.started()
+            await anyio.sleep_forever()
+        assert scope.cancelled_caught
+
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            await group.start(wait)
+        with job.attend() as scope:  # one that is over before has nothing to fear
+            pass
+        job.end()
+        assert not scope.cancel_called
+    with job.attend() as late:  # the thread was left behind and only asks now
+        await anyio.sleep_forever()
+    assert late.cancelled_caught
