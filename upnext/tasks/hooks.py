@@ -45,7 +45,8 @@ async def call_hook(hook: Hook, *args: Any, limiter: CapacityLimiter | None = No
 
 def accepted(hook: Hook, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """As many of these arguments as a hook takes."""
-    return args[: _room(hook)]
+    room, _ = _shape(hook)
+    return args[:room]
 
 
 def name_of(function: Callable[..., Any]) -> str:

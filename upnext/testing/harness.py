@@ -283,6 +283,7 @@ def _compose(
         if hasattr(stage, "every"):  # it looks after messages that may be lost elsewhere
             stage.every = QUIET
     outside = outside_of_loop()
+    outside.limiters.extend(parts.limiters)
     for attempt in parts.executor.attempts.values():
         if not jitter and attempt.definition.retry_jitter:
             attempt.definition = evolve(attempt.definition, retry_jitter=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import anyio
 from attrs import define
 
 from upnext.tasks.context import Context, Lender
@@ -14,29 +15,33 @@ from upnext.tasks.definition import TaskDefinition
 class Outside:
     """Owns the count of what works for one event loop outside of it.
 
-    Threads of AnyIO's default limiter are seen by themselves, be they the user's or a hook's.
+    Threads and processes that a limiter counts are seen by themselves: those of AnyIO's default
+    limiter, and those of the workers, which run sync jobs and hooks.
 
     Args:
-        threads: Counts them.
+        threads: Counts those of the default limiter.
 
     Attributes:
-        held: Sync jobs, calls in executors, and blocks that ask for real time.
+        held: Calls in executors, and blocks that ask for real time.
+        limiters: Those of the workers.
         excused: Sync jobs that wait for the event loop themselves.
     """
 
     def __init__(self, threads: Callable[[], int] = lambda: 0) -> None:
         self.held = 0
+        self.limiters: list[anyio.CapacityLimiter] = []
         self.excused = 0
         self._threads = threads
 
     def works(self) -> bool:
         """Whether anything goes on. Call it inside the event loop."""
-        return self.held + self._threads() > self.excused
+        busy = sum(limiter.borrowed_tokens for limiter in self.limiters)
+        return self.held + busy + self._threads() > self.excused
 
 
 @define(eq=False)
 class OutsideCall:
-    """Calls a sync function as a worker does, in a thread or process, and counts it meanwhile."""
+    """Calls a sync function as a worker does; it may wait for the event loop itself."""
 
     call: Callable[[TaskDefinition, bytes, Context], Awaitable[bytes]]
     outside: Outside
@@ -46,11 +51,7 @@ class OutsideCall:
     ) -> bytes:
         if context.lender is not None:
             context.lender = _Excuse(context.lender, self.outside)
-        self.outside.held += 1
-        try:
-            return await self.call(definition, arguments, context)
-        finally:
-            self.outside.held -= 1
+        return await self.call(definition, arguments, context)
 
 
 @define(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -146,6 +147,7 @@ def compose(
         renewal=renewal,
         heartbeat=heartbeat,
         life=life,
+        limiters=(invocations.threads, invocations.processes),
     )
 
 

@@ -76,6 +76,8 @@ class Parts:
     renewal: Renewal
     heartbeat: Heartbeat
     life: Life | None = None
+    limiters: tuple[anyio.CapacityLimiter, ...] = ()
+    """What bounds its threads and processes, and counts them."""
 
 
 @frozen

@@ -22,7 +22,7 @@ async def test_sync_calls_work_on_the_loops_own_thread_and_in_any_other(worker) 
 
     async with run_worker(worker) as harness:
         future = work.submit_sync(1)
-        assert future.status_sync() is JobStatus.QUEUED
+        assert future.status_sync() is JobStatus.RUNNING  # handed to the worker, not yet begun
         held = work.options(delay=60).submit_sync(0)
         assert held.cancel_sync("not now") is True
         with pytest.raises(RuntimeError, match="would wait for ever"):
