@@ -36,9 +36,9 @@ def _job(function: str, row: list[Any], now: int) -> Job:
     job_id = row[0].decode()
     if len(row) == 5:  # a plain job, as most are
         priority = deadline = rescues = 0
-        parent = root = key = source = b""
+        parent = root = key = source = checkpoint = b""
     else:
-        priority, deadline, parent, root, rescues, key, source = row[5:]
+        priority, deadline, parent, root, rescues, key, source, checkpoint = row[5:]
     return Job(
         id=job_id,
         function=function,
@@ -54,4 +54,5 @@ def _job(function: str, row: list[Any], now: int) -> Job:
         rescues=int(rescues),
         key=key.decode(),
         source=source,
+        checkpoint=checkpoint,
     )
