@@ -27,10 +27,12 @@ if TYPE_CHECKING:
         ConfigurationError,
         JobNotFoundError,
         JobRefusedError,
+        OutputLostError,
         QueueFullError,
         UpNextError,
     )
-    from upnext.model.status import FailureReason, JobStatus
+    from upnext.model.report import LogLine, Progress
+    from upnext.model.status import CancelReason, FailureReason, JobStatus
     from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
     from upnext.tasks.control import Discard, Retry, Snooze, check_cancelled
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from upnext.worker.worker import Worker
 
 __all__ = [
+    "CancelReason",
     "CodecError",
     "ConfigurationError",
     "Context",
@@ -47,6 +50,9 @@ __all__ = [
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
+    "LogLine",
+    "OutputLostError",
+    "Progress",
     "QueueFullError",
     "Retry",
     "Snooze",
@@ -78,10 +84,12 @@ _HOMES = {
         "ConfigurationError",
         "JobNotFoundError",
         "JobRefusedError",
+        "OutputLostError",
         "QueueFullError",
         "UpNextError",
     ),
-    "upnext.model.status": ("FailureReason", "JobStatus"),
+    "upnext.model.report": ("LogLine", "Progress"),
+    "upnext.model.status": ("CancelReason", "FailureReason", "JobStatus"),
     "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),
     "upnext.tasks.control": ("Discard", "Retry", "Snooze", "check_cancelled"),

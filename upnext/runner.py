@@ -176,6 +176,8 @@ class _Service:
                 max_waiting=worker.max_waiting,
                 sync_executor=worker.sync_executor,
                 open_blocking_store=partial(_open_blocking_store, address, keys, bounds),
+                capture_logs=worker.capture_logs,
+                pace=self.settings.pace,
             )
             logger.info("worker %s started as %s", worker.name, parts.worker)
             report = await run_worker(parts, shutdown, _give_up)

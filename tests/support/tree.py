@@ -120,6 +120,7 @@ async def running(
             max_waiting=worker.max_waiting,
             sync_executor=worker.sync_executor,
             open_blocking_store=None,
+            capture_logs=worker.capture_logs,
         )
         change(parts)
         tree = Tree(parts, Shutdown(grace), store, client)

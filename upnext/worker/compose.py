@@ -8,11 +8,13 @@ import anyio
 
 from upnext.contracts.keys import Keys
 from upnext.model.identity import new_worker_id
+from upnext.model.report import Pace
 from upnext.settings import QueueSettings
 from upnext.tasks.definition import TaskDefinition
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.canceller import Canceller
 from upnext.worker.execution.executor import Executor
+from upnext.worker.execution.host import LocalHost
 from upnext.worker.execution.invoke import Invocations
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
@@ -22,7 +24,10 @@ from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
+from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.reporting.mailbox import Mailbox
+from upnext.worker.reporting.reporter import Reporter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -48,6 +53,8 @@ def compose(
     max_waiting: int,
     sync_executor: SyncExecutor,
     open_blocking_store: Callable[[], BlockingRenewPort] | None,
+    capture_logs: bool = True,
+    pace: Pace = Pace(),  # noqa: B008 - frozen
 ) -> Parts:
     """Build the stages of a worker; call it inside the event loop that will run them.
 
@@ -62,6 +69,8 @@ def compose(
         sync_executor: Where sync functions run.
         open_blocking_store: Opens the renewal thread's own connection; None renews from the
             event loop.
+        capture_logs: Whether what jobs log goes to their own logs, where their task does not say.
+        pace: How often progress is worth telling.
     """
     worker, functions = new_worker_id(name), list(definitions)
     lease, period = queue.claim_timeout_ms, queue.claim_timeout_ms / 1000 / RENEWALS_PER_LEASE
@@ -74,13 +83,14 @@ def compose(
     demand = Demand(functions)
     inbox = Inbox(slots, queue.inbox_size)
     outbox = Outbox(queue.outbox_size)
+    mailbox = Mailbox()
     stager = Stager(store, functions)
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
         store, keys, worker, functions, running, inbox, outbox, leases, demand, stager
     )
     flusher = Flusher(
-        store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
+        store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000, mailbox
     )
     if open_blocking_store is None:
         renewal = LoopRenewal(store, worker, leases, period, canceller.revoke)
@@ -94,13 +104,23 @@ def compose(
             canceller.revoke,
             running.names,
         )
+    by_processes = sync_executor is SyncExecutor.PROCESS and any(
+        not definition.is_async for definition in definitions.values()
+    )
+    hatch = Hatch(mailbox, lambda held: running.find(held) is not None) if by_processes else None
     invocations = Invocations(
         sync_executor,
         threads=anyio.CapacityLimiter(concurrency + max_waiting),
         processes=anyio.CapacityLimiter(concurrency + max_waiting),
+        hatch=hatch,
     )
+
+    def host_of(definition: TaskDefinition) -> LocalHost:
+        captures = capture_logs if definition.capture_logs is None else definition.capture_logs
+        return LocalHost(definition, mailbox, running, clock, pace, captures)
+
     attempts = {
-        name: Attempt(definition, invocations.of(definition), running, clock)
+        name: Attempt(definition, invocations.of(definition), running, clock, host_of(definition))
         for name, definition in definitions.items()
     }
     heartbeat = Heartbeat(
@@ -128,6 +148,8 @@ def compose(
         executor=Executor(inbox, outbox, slots, attempts),
         canceller=canceller,
         flusher=flusher,
+        reporter=Reporter(store, worker, mailbox),
+        hatch=hatch,
         renewal=renewal,
         heartbeat=heartbeat,
     )

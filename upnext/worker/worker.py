@@ -25,6 +25,7 @@ class Worker(TaskDeclarations):
         redis_url: The broker; by default UPNEXT_REDIS_URL, else an embedded Valkey.
         queue_config: Overrides of the UPNEXT_QUEUE_* settings.
         max_waiting: Jobs that may wait for other jobs at once, besides those that run.
+        capture_logs: Whether what jobs log with the logging module goes to their own logs, too.
 
     Raises:
         ConfigurationError: a value cannot be used; one line says which and why.
@@ -39,6 +40,7 @@ class Worker(TaskDeclarations):
         redis_url: str | None = None,
         queue_config: WorkerQueueConfig | None = None,
         max_waiting: int = 1000,
+        capture_logs: bool = True,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency must be 1 or more, not {concurrency!r}")
@@ -54,6 +56,7 @@ class Worker(TaskDeclarations):
         self.sync_executor = SyncExecutor(sync_executor)
         self.queue_config = queue_config or WorkerQueueConfig()
         self.max_waiting = max_waiting
+        self.capture_logs = capture_logs
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r}, {len(self.tasks)} tasks>"

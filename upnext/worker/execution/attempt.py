@@ -15,7 +15,7 @@ from upnext.errors import CodecError
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
-from upnext.tasks.context import Context, current_context
+from upnext.tasks.context import Context, Host, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution import verdict
@@ -37,6 +37,8 @@ class Attempt:
     invoke: Invocation
     running: Running
     clock: StoreClock
+    host: Host | None = None
+    """Has what its jobs say written; None: nobody listens."""
     _hooks: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -55,7 +57,7 @@ class Attempt:
         is over already is settled as it ended.
         """
         now = anyio.current_time()
-        context = self._context(job, slot, now)
+        context = Context.of(job, self.definition, self.clock.store_time(now), slot, self.host)
         token = current_context.set(context)
         attempted = self.running.begin(job, anyio.CancelScope())
         if logger.isEnabledFor(logging.DEBUG):
@@ -76,6 +78,8 @@ class Attempt:
         finally:
             self.running.end(job)
             current_context.reset(token)
+            if context.said is not None:
+                context.close()  # before the outcome: what it said is written first
             if not over:
                 outcome = verdict.handed_back(job)
             if outcome is not None:
@@ -115,23 +119,6 @@ class Attempt:
                 return verdict.handed_back(job), error
             return self._raised(job, error, duration), error
         return verdict.completed(job, result, duration), None
-
-    def _context(self, job: Job, slot: SlotHolder, now: float) -> Context:
-        definition = self.definition
-        return Context(
-            job_id=job.id,
-            job_key=job.key,
-            parent_id=job.parent_id or None,
-            root_id=job.root_id or job.id,
-            attempt=job.attempt,
-            max_attempts=definition.max_attempts,
-            started_at=self.clock.store_time(now),
-            timeout=definition.timeout,
-            deadline=job.deadline,
-            function=definition.name,
-            function_name=definition.name,
-            lender=slot,
-        )
 
     def _limit(self, job: Job, now: float) -> tuple[float, CancelReason]:
         """When the function must be over, on the event loop's clock, and what that means."""

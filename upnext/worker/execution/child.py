@@ -16,6 +16,7 @@ from upnext.tasks.control import Discard, Retry, Snooze
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.modules import ModuleSource, load
 from upnext.worker.execution.failure import failure_of
+from upnext.worker.reporting.capture import capturing
 
 
 @frozen(kw_only=True)
@@ -42,11 +43,14 @@ def run_in_child(
     token = current_context.set(context)
     try:
         definition = _find(source, qualname, name)
-        return _call(definition, arguments)
+        with capturing():
+            return _call(definition, arguments)
     except _ANY as error:  # whatever importing the user's module raises
         return Answer(failure=failure_of(error), retryable=True)
     finally:
         current_context.reset(token)
+        if context.said is not None:
+            context.close()  # before the answer: what it said is heard first
 
 
 def _call(definition: TaskDefinition, arguments: bytes) -> Answer:
