@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.conformance.subject import (
@@ -28,6 +29,7 @@ from upnext.store.store import Store
 
 PROGRESS, CHECKPOINT = ReportKind.PROGRESS, ReportKind.CHECKPOINT
 LOG, OUTPUT = ReportKind.LOG, ReportKind.OUTPUT
+KEYS = Keys("conformance")
 LINE = b'{"level":"INFO","logger":"app","message":"\xc3\xa9"}'
 
 
@@ -39,6 +41,13 @@ def say(kind: ReportKind, payload: bytes, number: int, **fields: Any) -> Report:
 
 def of(job: Job, *reports: Report, started: int = 7) -> Reports:
     return Reports(held(job), started, list(reports))
+
+
+def keys_of(server: ServerSubject, job_id: str) -> list[str]:
+    """All keys that speak of a job."""
+    client: Any = server.client
+    keys = client.keys(f"*{job_id}*")
+    return [key.decode() for key in keys]
 
 
 async def chunks(store: Store, job_id: str, after: str = "", most: int = 100) -> list[Entry]:
@@ -102,8 +111,7 @@ async def test_reports_are_fenced_by_owner_and_delivery(store: Store, subject: S
     assert (await record_of(store, first.id)).progress is None
     assert await chunks(store, first.id) == []
     assert b"progress" not in {event["type"] for event in subject.events()}
-    missing = Job(**{name: getattr(first, name) for name in Job.__slots__ if name[0] != "_"})
-    missing.id = new().id
+    missing = attrs.evolve(first, id=new().id)
     assert await store.report("w1", [of(missing, say(PROGRESS, b"1", 1))]) == [Written.STALE]
 
 
@@ -191,7 +199,7 @@ async def test_history_hears_all_but_the_output(store: Store, subject: Subject) 
 async def test_listeners_are_told_what_there_is_to_read(store: Store) -> None:
     await submit(store, new())
     job = await claim_one(store)
-    ear = await listen(store, Keys("conformance").said_channel(job.id))
+    ear = await listen(store, KEYS.said_channel(job.id))
     await store.report("w1", [of(job, say(PROGRESS, b"0.5", 1))])
     await store.report("w1", [of(job, say(OUTPUT, b"1", 2), say(LOG, LINE, 3))])
     await store.report("w1", [of(job, say(OUTPUT, b"1", 2))])  # was written before
@@ -202,7 +210,7 @@ async def test_listeners_are_told_what_there_is_to_read(store: Store) -> None:
 async def test_a_listener_is_told_the_end_of_a_job_that_says_nothing(store: Store) -> None:
     await submit(store, new())
     job = await claim_one(store)
-    ear = await listen(store, Keys("conformance").said_channel(job.id))
+    ear = await listen(store, KEYS.said_channel(job.id))
     heard = await store.follow(job.id, "out", "", 10)
     assert heard is not None
     assert (heard.status, heard.progress, heard.entries) == (JobStatus.RUNNING, None, [])
@@ -216,7 +224,7 @@ async def test_a_listener_is_told_the_end_of_a_job_that_says_nothing(store: Stor
 async def test_a_job_that_nobody_hears_and_that_says_nothing_tells_nobody(store: Store) -> None:
     await submit(store, new())
     job = await claim_one(store)
-    ear = await listen(store, Keys("conformance").said_channel(job.id))
+    ear = await listen(store, KEYS.said_channel(job.id))
     await store.settle("w1", [outcome(job)])
     assert await ear.all_heard() == []
 
@@ -257,16 +265,14 @@ async def test_what_was_said_lives_as_long_as_the_record(server: ServerSubject) 
     lives = [server.client.pttl(name) for name in (KEYS.job(job.id), *names)]
     assert all(4_900 < left <= 5_000 for left in lives), lives
     server.advance(5_100)
-    left = [key.decode() for key in server.client.keys("*")]
-    assert [key for key in left if job.id in key] == []
+    assert keys_of(server, job.id) == []
 
 
 async def test_a_plain_job_leaves_no_key_of_a_report(server: ServerSubject) -> None:
     await submit(server.store, new())
     job = await claim_one(server.store)
     await server.store.settle("w1", [outcome(job)])
-    keys = [key.decode() for key in server.client.keys("*")]
-    assert [key for key in keys if ":log:" in key or ":out:" in key] == []
+    assert keys_of(server, job.id) == [KEYS.job(job.id)]
     assert not server.client.hexists(KEYS.job(job.id), "more")
 
 
@@ -279,6 +285,3 @@ async def test_a_damaged_job_does_not_hold_up_the_others(server: ServerSubject) 
     refused, written = await store.report("w1", batch)
     assert "WRONGTYPE" in refused
     assert written is Written.APPLIED
-
-
-KEYS = Keys("conformance")

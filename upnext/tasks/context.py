@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from upnext.model.job import Held, Job
 from upnext.model.report import Pace, Report, ReportKind, Said, fraction_of, progress_report
 from upnext.model.status import CancelReason
+from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.words import chunk_of, level_of, line_of, line_of_record, state_of, state_read
 
 __all__ = ["Context", "Host", "Lender", "current_context", "get_current_context"]
@@ -64,24 +65,16 @@ class Host(Protocol):
         ...
 
 
-class Terms(Protocol):
-    """What a task's definition says of an attempt."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def max_attempts(self) -> int: ...
-    @property
-    def timeout(self) -> float | None: ...
-
-
 @frozen
 class PlainTerms:
-    """The terms alone, without the definition."""
+    """What a task's definition says of an attempt, without the definition."""
 
     name: str
     max_attempts: int
     timeout: float | None
+
+
+Terms = TaskDefinition | PlainTerms
 
 
 class Context:
@@ -131,7 +124,7 @@ class Context:
             key=job_key,
             source=b"",
         )
-        self._terms: Terms = PlainTerms(function_name, max_attempts, timeout)
+        self._terms: Terms = PlainTerms(function or function_name, max_attempts, timeout)
         self.started_at = started_at
         self.lender = lender
         self._host: Host | None = None
@@ -195,7 +188,7 @@ class Context:
     @property
     def function(self) -> str:
         """The function key: what the queue calls the task."""
-        return self._job.function
+        return self._terms.name
 
     @property
     def function_name(self) -> str:
@@ -379,8 +372,7 @@ class Context:
     def named(self, name: str) -> Context:
         """This context for a direct call of another task inside the job."""
         terms = PlainTerms(name, self.max_attempts, self.timeout)
-        job = evolve(self._job, function=name)
-        other = Context.of(job, terms, self.started_at, self.lender, self._host)
+        other = Context.of(self._job, terms, self.started_at, self.lender, self._host)
         # The job says it, whatever task's function it has called.
         other.said = self._saying()
         return other

@@ -39,7 +39,7 @@ def level_of(level: str | int) -> str:
         ValueError: there is no such level.
     """
     name = logging.getLevelName(level) if type(level) is int else _LEVELS.get(str(level).lower())
-    if name is None or not isinstance(name, str):
+    if name is None:
         raise ValueError(
             f"no log level {level!r}: say debug, info, warning, error, critical, or a number"
         )
@@ -51,11 +51,15 @@ def line_of(
 ) -> bytes:
     """A log line as JSON. Never fails: what JSON cannot say is written as its text."""
     line: dict[str, Any] = {"level": level, "logger": logger, "message": _cut(message)}
-    if extra:
-        line["extra"] = _facts(extra)
     if error:
         line["error"] = _cut(error)
-    return _json(line)
+    if extra:
+        line["extra"] = _facts(extra)
+    try:
+        return orjson.dumps(line)
+    except orjson.JSONEncodeError:  # a lone surrogate, which is not valid Unicode
+        told = {name: _valid(text) for name, text in line.items() if name != "extra"}
+        return orjson.dumps(told | {"extra": line.get("extra", {})})
 
 
 def line_of_record(record: logging.LogRecord) -> bytes:
@@ -95,7 +99,7 @@ def chunk_of(chunk: Any) -> tuple[bytes, str]:
     Raises:
         CodecError: it cannot be written, or is too large.
     """
-    if isinstance(chunk, bytes | bytearray | memoryview):
+    if isinstance(chunk, bytes | bytearray):
         payload, kind = bytes(chunk), "raw"
     else:
         payload, kind = dumps(chunk, "chunk"), "json"
@@ -112,7 +116,7 @@ def chunk_read(payload: bytes, kind: str) -> Any:
 
 
 def _cut(text: object) -> str:
-    shown = str(text)
+    shown = _text(text)
     if len(shown) > LONGEST_TEXT:
         shown = f"{shown[:LONGEST_TEXT]}… ({len(shown) - LONGEST_TEXT:,} characters more)"
     return shown
@@ -127,7 +131,7 @@ def _facts(extra: Mapping[str, Any]) -> dict[str, Any]:
         if size > LONGEST_EXTRA:
             facts["…"] = f"{len(extra) - len(facts)} facts more are too long"
             break
-        facts[str(name)] = orjson.Fragment(written)
+        facts[_valid(str(name))] = orjson.Fragment(written)
     return facts
 
 
@@ -135,18 +139,15 @@ def _json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_text, option=orjson.OPT_NON_STR_KEYS)
     except Exception:  # nested too deep, an integer of more than 64 bits, a lone surrogate
-        if isinstance(value, dict) and "message" in value:
-            plain = {name: _plain(text) for name, text in value.items() if name != "extra"}
-            return orjson.dumps(plain)
-        return orjson.dumps(_plain(value))
+        return orjson.dumps(_valid(_text(value)))
 
 
-def _plain(value: object) -> str:
-    return _text(value).encode("utf-8", "backslashreplace").decode()
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:
+    except Exception:  # whatever a user's own class raises
         return f"a {type(value).__qualname__} that has no text"

@@ -76,10 +76,10 @@ class Attempt:
                 if self._hooks:
                     await self._after(context, outcome, error)
         finally:
-            self.running.end(job)
-            current_context.reset(token)
             if context.said is not None:
                 context.close()  # before the outcome: what it said is written first
+            self.running.end(job)
+            current_context.reset(token)
             if not over:
                 outcome = verdict.handed_back(job)
             if outcome is not None:

@@ -22,6 +22,8 @@ LOG_BYTES_WAITING = 1 << 20
 OUTPUT_WAITING = 256
 """Chunks of one job that wait to be written; then the job waits."""
 OUTPUT_BYTES_WAITING = 1 << 20
+CLOSED_KNOWN = 1_000
+"""Attempts that are over and still known to be: threads of theirs may go on speaking."""
 
 Key = tuple[str, int]
 """Job id and delivery."""
@@ -54,6 +56,7 @@ class _Account:
     chunks: int = 0
     writing: bool = False
     closed: bool = False
+    refused: bool = False
     room: anyio.Event | None = None
 
     @property
@@ -64,7 +67,7 @@ class _Account:
     @property
     def crowded(self) -> bool:
         """Whether the job should wait before it says more."""
-        if self.closed:
+        if self.closed or self.refused:
             return False
         return len(self.output) > OUTPUT_WAITING or self.output_bytes > OUTPUT_BYTES_WAITING
 
@@ -132,6 +135,7 @@ class Mailbox:
         self._accounts: dict[Key, _Account] = {}
         self._ready: dict[Key, _Account] = {}
         """Those with something to write, the longest waiting first."""
+        self._closed: dict[Key, None] = {}
         self._guard = threading.Lock()
         self._bell: socket.socket | None = None
         self._rung = False
@@ -152,8 +156,10 @@ class Mailbox:
         with self._guard:
             account = self._accounts.get(key)
             if account is None:
+                if key in self._closed:
+                    return  # a thread of the job was left behind
                 account = self._accounts[key] = _Account(held, started)
-            if account.closed:
+            if account.closed or account.refused:
                 return
             account.add(report)
             self._ready[key] = account
@@ -180,6 +186,9 @@ class Mailbox:
             if account is None:
                 return
             account.closed = True
+            self._closed[key] = None
+            while len(self._closed) > CLOSED_KNOWN:
+                del self._closed[next(iter(self._closed))]
             self._settle(key, account)
 
     @property
@@ -243,7 +252,7 @@ class Mailbox:
         with self._guard:
             for one in refused:
                 if account := self._accounts.get((one.id, one.delivery)):
-                    account.closed = True
+                    account.refused = True
                     account.forget()
                     self._ready.pop((one.id, one.delivery), None)
             for reports in batch:
