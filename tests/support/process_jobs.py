@@ -73,7 +73,7 @@ def talk(chunks: int) -> list[Any]:
     return [left is not None and 1700 < left <= 1800, context.is_cancelled]
 
 
-@worker.task(retries=1, retry_delay=0, timeout=1)
+@worker.task(retries=1, retry_delay=0, timeout=4)
 def save_and(how: str) -> Any:
     """Saves where it is, and then its process dies, or is killed."""
     context = get_current_context()

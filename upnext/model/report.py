@@ -11,7 +11,7 @@ import orjson
 from attrs import define, field, frozen
 
 from upnext.model.job import Held
-from upnext.model.status import JobStatus
+from upnext.model.status import CancelReason, JobStatus
 
 
 class ReportKind(StrEnum):
@@ -168,6 +168,8 @@ class Said:
     held_back: float | None = None
     """What was said last, if it was not told."""
     closed: bool = False
+    cancelled: tuple[CancelReason, str] | None = None
+    """Why the attempt was cancelled: threads of it that are left behind ask for it later."""
 
     def is_news(self, fraction: float, message: str | None, now: float, pace: Pace) -> bool:
         """Whether to tell this progress, said at `now`; notes it either way.

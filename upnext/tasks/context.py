@@ -231,6 +231,8 @@ class Context:
 
     @property
     def _cancelled(self) -> tuple[CancelReason, str] | None:
+        if self.said is not None and self.said.cancelled is not None:
+            return self.said.cancelled
         return None if self._host is None else self._host.cancelled(self._job)
 
     def time_left(self) -> float | None:
@@ -354,6 +356,10 @@ class Context:
     def captures_logs(self) -> bool:
         """Whether what it logs with the logging module goes to its log."""
         return self._host is not None and self._host.captures_logs
+
+    def was_cancelled(self, reason: CancelReason, message: str) -> None:
+        """The attempt is over; a thread of it may go on and ask why. The worker calls this."""
+        self._saying().cancelled = reason, message
 
     def has_spoken(self) -> None:
         """Another process said something for it: there is something to `close`."""

@@ -76,6 +76,8 @@ class Attempt:
                 if self._hooks:
                     await self._after(context, outcome, error)
         finally:
+            if not over:
+                context.was_cancelled(CancelReason.SHUTDOWN, "the worker stops")
             if context.said is not None:
                 context.close()  # before the outcome: what it said is written first
             self.running.end(job)
@@ -113,6 +115,7 @@ class Attempt:
             # No recorded reason: nobody cancelled the scope, so its own deadline did.
             reason = attempted.reason or at_limit
             text = attempted.message
+            context.was_cancelled(reason, text)
             return verdict.interrupted(job, self.definition, reason, text, duration), None
         if error is not None:
             if anyio.current_effective_deadline() == -inf:  # a hard stop made it fail
