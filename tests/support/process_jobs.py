@@ -68,6 +68,7 @@ def talk(chunks: int) -> list[Any]:
     context.set_progress(50, "half")
     context.set_progress(50.1)
     logging.getLogger("app").warning("from %s", "a process")
+    logging.getLogger("app").debug("too quiet")
     context.send_log("info", "sent", n=1)
     left = context.time_left()
     return [left is not None and 1700 < left <= 1800, context.is_cancelled]

@@ -369,7 +369,7 @@ class Context:
         """This context for another process: without what belongs to this one.
 
         Args:
-            host: What stands for the worker there; it can be pickled.
+            host: What stands for the worker there.
         """
         terms = self._terms
         plain = PlainTerms(terms.name, terms.max_attempts, terms.timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -30,6 +31,15 @@ class ChildHost:
     """When the attempt must be over, on the machine's monotonic clock."""
     pace: Pace
     captures_logs: bool
+    levels: tuple[int, int]
+    """The levels of the worker's root logger and of the jobs' own logger."""
+
+    def log_as_the_worker(self) -> None:
+        """Take over the worker's log levels, unless the user's module set logging up here."""
+        root = logging.getLogger()
+        if not root.handlers:
+            root.setLevel(self.levels[0])
+            logging.getLogger("upnext.job").setLevel(self.levels[1])
 
     def tell(self, job: Job, started_at: float, report: Report) -> None:
         """Have a report written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -150,7 +151,8 @@ class InProcess:
             definition.qualname,
             definition.name,
             arguments,
-            context.portable(self._host_of(context)),  # a process keeps its slot while it waits
+            context.portable(),  # a process keeps its slot while it waits
+            self._host_of(context),
             cancellable=True,
             limiter=self.processes,
         )
@@ -164,6 +166,10 @@ class InProcess:
             ends_at=None if left is None else time.monotonic() + left,
             pace=Pace(context.progress_min_delta, context.progress_min_interval_seconds),
             captures_logs=context.captures_logs,
+            levels=(
+                logging.getLogger().level,
+                logging.getLogger("upnext.job").getEffectiveLevel(),
+            ),
         )
 
 
