@@ -27,6 +27,11 @@ OUTPUT = {
         "failed after 1 attempt: ValueError: 'example.org' is not a URL",
         "cancelled after 1 attempt: cancelled: there is no customer -1",
     ],
+    "progress_and_output": [
+        "the quick brown fox jumps over the lazy dog (1 restart)",
+        "WARNING out of ink in attempt 1",
+        "100 %: dog",
+    ],
     "workflow_tree": ["Ann: 244.50", "Ben: 60.00", "Eve: 211.50"],
     "cancel_and_deadlines": [
         "harbour: we stopped waiting; the job is running",

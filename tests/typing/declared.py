@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import assert_type
+from typing import Any, assert_type
 
 from upnext.client.declarations import TaskDeclarations
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
-from upnext.model.status import JobStatus
+from upnext.model.report import LogLine, Progress
+from upnext.model.status import CancelReason, JobStatus
+from upnext.tasks.context import get_current_context
 
 worker = TaskDeclarations()
 
@@ -51,6 +53,11 @@ async def uses() -> None:
     future = await called.submit(1)
     assert_type(await future.value(), float)
     assert_type(future.value_sync(), float)
+    assert_type([one async for one in future.progress()], list[Progress])
+    assert_type([line async for line in future.logs(follow=False)], list[LogLine])
+    assert_type([chunk async for chunk in future.stream(after="1-1/1")], list[Any])
+    assert_type(list(future.progress_sync()), list[Progress])
+    assert_type(list(future.logs_sync()), list[LogLine])
     assert_type(await future.status(), JobStatus)
     assert_type(await future.cancel(), bool)
     assert_type(await gather(future, future), list[float])
@@ -60,6 +67,17 @@ async def uses() -> None:
     assert_type(await submit_many(bare, [(1,)]), list[Future[list[int]]])
     handle: TaskHandle[[int], str] = sync
     await handle.submit(1)
+
+
+async def context() -> None:
+    ctx = get_current_context()
+    assert_type(ctx.checkpoint_state, dict[str, Any] | None)
+    assert_type(ctx.time_left(), float | None)
+    assert_type(ctx.cancel_reason, CancelReason | None)
+    assert_type(ctx.set_progress(50, "half"), None)
+    assert_type(await ctx.stream("x"), None)
+    ctx.checkpoint([1])  # pyright: ignore[reportArgumentType]
+    ctx.set_progress("1")  # pyright: ignore[reportArgumentType]
 
 
 async def mistakes() -> None:
