@@ -37,6 +37,7 @@ TASK_GROUPS = (
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
     "runner.py",  # the workers of one process, and the signals that end them
+    "worker/reporting/hatch.py",  # a task for each process that hands in reports
     "worker/settlement/renewal.py",  # a thread, with the two tasks that are its way to the loop
     "worker/supervisor.py",
 )

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
         ConfigurationError,
         JobNotFoundError,
         JobRefusedError,
+        OutputLostError,
         QueueFullError,
         UpNextError,
     )
     from upnext.model.artifact import Artifact, ArtifactType
-    from upnext.model.status import FailureReason, JobStatus
+    from upnext.model.report import LogLine, Progress
+    from upnext.model.status import CancelReason, FailureReason, JobStatus
     from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
     from upnext.tasks.control import Discard, Retry, Snooze, check_cancelled
@@ -44,6 +46,7 @@ __all__ = [
     "Artifact",
     "ArtifactError",
     "ArtifactType",
+    "CancelReason",
     "CodecError",
     "ConfigurationError",
     "Context",
@@ -53,6 +56,9 @@ __all__ = [
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
+    "LogLine",
+    "OutputLostError",
+    "Progress",
     "QueueFullError",
     "Retry",
     "Snooze",
@@ -88,11 +94,13 @@ _HOMES = {
         "ConfigurationError",
         "JobNotFoundError",
         "JobRefusedError",
+        "OutputLostError",
         "QueueFullError",
         "UpNextError",
     ),
     "upnext.model.artifact": ("Artifact", "ArtifactType"),
-    "upnext.model.status": ("FailureReason", "JobStatus"),
+    "upnext.model.report": ("LogLine", "Progress"),
+    "upnext.model.status": ("CancelReason", "FailureReason", "JobStatus"),
     "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),
     "upnext.tasks.control": ("Discard", "Retry", "Snooze", "check_cancelled"),

@@ -46,6 +46,24 @@ class JobNotFoundError(UpNextError, LookupError):
         return type(self), (self.job_id,)
 
 
+class OutputLostError(UpNextError):
+    """Chunks that a job streamed are not kept any more: its listener came too late, or was too
+    slow. The same listener may be asked for the next chunk, which is behind the gap.
+
+    Attributes:
+        job_id: The job.
+        missing: How many chunks are missing.
+    """
+
+    def __init__(self, job_id: str, missing: int) -> None:
+        super().__init__(f"{missing} chunks that job {job_id} streamed are not kept any more")
+        self.job_id = job_id
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[type[OutputLostError], tuple[str, int]]:
+        return type(self), (self.job_id, self.missing)
+
+
 class CodecError(UpNextError, ValueError):
     """A value cannot be written as JSON or read back as its annotation says.
 

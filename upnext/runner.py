@@ -175,6 +175,7 @@ class _Service:
                 keys=keys,
                 queue=queue,
                 open_blocking_store=partial(_open_blocking_store, address, keys, bounds),
+                pace=self.settings.pace,
             )
             logger.info("worker %s started as %s", worker.name, parts.worker)
             report = await run_worker(parts, shutdown, _give_up)

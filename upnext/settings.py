@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from dotenv import dotenv_values
 
 from upnext.errors import ConfigurationError
+from upnext.model.report import Pace
 
 PREFIX = "UPNEXT_"
 V = TypeVar("V")
@@ -63,6 +64,8 @@ class Settings:
     queue: QueueSettings = field(factory=QueueSettings)
     events_kept: int = 50_000
     """About how many events wait in each function's stream (`UPNEXT_STATUS_STREAM_MAX_LEN`)."""
+    pace: Pace = field(factory=Pace)
+    """How often a job's progress is told (`UPNEXT_PROGRESS_MIN_*`)."""
     debug: bool = False
     url: str | None = None
     """The server that artifacts go to."""
@@ -87,6 +90,10 @@ class Settings:
             redis_url=read("REDIS_URL", None, str),
             workspace_id=read("WORKSPACE_ID", "local", str),
             events_kept=read("STATUS_STREAM_MAX_LEN", 50_000, _at_least(1)),
+            pace=Pace(
+                min_delta=read("PROGRESS_MIN_DELTA", 0.01, _fraction),
+                min_interval=read("PROGRESS_MIN_INTERVAL_SECONDS", 0.2, _not_negative),
+            ),
             debug=read("DEBUG", False, _flag),
             url=read("URL", None, _http_url, secret=True),
             api_key=read("API_KEY", None, _token, secret=True),
@@ -146,6 +153,22 @@ def _positive(text: str) -> float:
         raise ValueError("must be a number") from None
     if not 0 < value < math.inf:
         raise ValueError("must be more than 0, and finite")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not 0 <= value < math.inf:
+        raise ValueError("must be 0 or more, and finite")
+    return value
+
+
+def _fraction(text: str) -> float:
+    if (value := _not_negative(text)) > 1:
+        raise ValueError("must be a fraction from 0 to 1")
     return value
 
 

@@ -28,6 +28,11 @@ OUTPUT = {
         "cancelled after 1 attempt: cancelled: there is no customer -1",
     ],
     "around_jobs": ["3 of pen: 6", "cancelled: cancelled: there is no 'car'", "ink pen"],
+    "progress_and_output": [
+        "the quick brown fox jumps over the lazy dog (1 restart)",
+        "WARNING out of ink in attempt 1",
+        "100 %: dog",
+    ],
     "workflow_tree": ["Ann: 244.50", "Ben: 60.00", "Eve: 211.50"],
     "cancel_and_deadlines": [
         "harbour: we stopped waiting; the job is running",

@@ -25,6 +25,7 @@ from tests.support.servers import find_binary
 from upnext.model.identity import function_tag
 from upnext.model.job import Held, JobRecord, NewJob
 from upnext.model.outcome import Ending, Outcome, Settled
+from upnext.model.report import Report, ReportKind, Reports
 from upnext.model.status import JobStatus
 
 EXAMPLES = int(os.environ.get("UPNEXT_PROPERTY_EXAMPLES", "150"))
@@ -169,6 +170,30 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def settle(self, batch: list[tuple[str, Held]], **fields: Any) -> None:
         self._settle(batch[0][0], [Outcome(held=held, **fields) for _, held in batch])
+
+    @rule(
+        claim=claims,
+        said=st.lists(st.tuples(st.sampled_from(ReportKind), payloads), min_size=1, max_size=4),
+        first=st.integers(1, 6),
+    )
+    def report(self, claim: tuple[str, Held], said: list[tuple[Any, bytes]], first: int) -> None:
+        reports = [
+            Report(
+                kind=kind,
+                payload=b"0.5" if kind is ReportKind.PROGRESS else payload,
+                text="raw" if kind is ReportKind.OUTPUT else "",
+                number=number,
+                count=number,
+                made_at=1e12,  # no age: both sides ask for it at different times
+            )
+            for number, (kind, payload) in enumerate(said, first)
+        ]
+        batch = [Reports(claim[1], self.rig.server.now, reports)]
+        self.rig.both(lambda side: side.report(claim[0], batch))
+
+    @rule(job=jobs, what=st.sampled_from(("log", "out", "")), after=st.sampled_from(("", "1-2")))
+    def follow(self, job: str, what: str, after: str) -> None:
+        self.rig.both(lambda side: side.follow(job, what, after, 3))
 
     @rule(target=claims, claim=claims)
     def take_back(self, claim: tuple[str, Held]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -56,3 +57,32 @@ class UnspeakableError(Exception):
 
     def __reduce__(self) -> Any:
         raise TypeError("cannot be pickled")
+
+
+@worker.task
+def talk(chunks: int) -> list[Any]:
+    """Says everything that a job can say."""
+    context = get_current_context()
+    for n in range(chunks):
+        context.stream_sync(n)
+    context.set_progress(50, "half")
+    context.set_progress(50.1)
+    logging.getLogger("app").warning("from %s", "a process")
+    logging.getLogger("app").debug("too quiet")
+    context.send_log("info", "sent", n=1)
+    left = context.time_left()
+    return [left is not None and 1700 < left <= 1800, context.is_cancelled]
+
+
+@worker.task(retries=1, retry_delay=0, timeout=4)
+def save_and(how: str) -> Any:
+    """Saves where it is, and then its process dies, or is killed."""
+    context = get_current_context()
+    if context.checkpoint_state is not None:
+        return context.checkpoint_state
+    for n in range(100):
+        context.stream_sync(n)
+        context.checkpoint({"n": n})
+    if how == "hang":
+        time.sleep(3600)
+    os._exit(3)

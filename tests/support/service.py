@@ -6,6 +6,7 @@ the kill of the process, and lines of several processes do not mix.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -130,3 +131,30 @@ async def third_time_lucky() -> int:
 @worker.task
 async def unencodable() -> object:
     return object()
+
+
+def talk(chunks: int, hold: str) -> str:
+    """Say everything a job can say, and wait while the file `hold` exists."""
+    context = upnext.get_current_context()
+    for n in range(chunks):
+        context.stream_sync(n)
+    context.set_progress(25, "a quarter")
+    context.set_progress(25.1)
+    context.checkpoint({"chunks": chunks})
+    logging.getLogger("service").info("talked")
+    while hold and os.path.exists(hold):
+        time.sleep(0.01)
+    return context.function
+
+
+talk_in_thread = worker.task(name="talk_in_thread")(talk)
+
+
+@worker.task
+async def talk_in_loop(chunks: int, hold: str) -> str:
+    return talk(chunks, hold)
+
+
+@processes.task
+def talk_in_process(chunks: int, hold: str) -> str:
+    return talk(chunks, hold)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from upnext.client.artifacts import create_artifact, create_artifact_sync
 from upnext.client.declarations import TaskDeclarations
@@ -16,8 +16,9 @@ from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
 from upnext.model.artifact import Artifact, ArtifactType
-from upnext.model.status import JobStatus
-from upnext.tasks.context import Context
+from upnext.model.report import LogLine, Progress
+from upnext.model.status import CancelReason, JobStatus
+from upnext.tasks.context import Context, get_current_context
 from upnext.worker.worker import Worker
 
 worker = TaskDeclarations()
@@ -58,6 +59,11 @@ async def uses() -> None:
     future = await called.submit(1)
     assert_type(await future.value(), float)
     assert_type(future.value_sync(), float)
+    assert_type([one async for one in future.progress()], list[Progress])
+    assert_type([line async for line in future.logs(follow=False)], list[LogLine])
+    assert_type([chunk async for chunk in future.stream(after="1-1/1")], list[Any])
+    assert_type(list(future.progress_sync()), list[Progress])
+    assert_type(list(future.logs_sync()), list[LogLine])
     assert_type(await future.status(), JobStatus)
     assert_type(await future.cancel(), bool)
     assert_type(await gather(future, future), list[float])
@@ -113,6 +119,15 @@ async def no_middleware(ctx: Context) -> None: ...
 
 
 def no_lifespan() -> None: ...
+async def context() -> None:
+    ctx = get_current_context()
+    assert_type(ctx.checkpoint_state, dict[str, Any] | None)
+    assert_type(ctx.time_left(), float | None)
+    assert_type(ctx.cancel_reason, CancelReason | None)
+    assert_type(ctx.set_progress(50, "half"), None)
+    assert_type(await ctx.stream("x"), None)
+    ctx.checkpoint([1])  # pyright: ignore[reportArgumentType]
+    ctx.set_progress("1")  # pyright: ignore[reportArgumentType]
 
 
 async def mistakes() -> None:

@@ -128,6 +128,7 @@ def described(workers: Sequence[Worker]) -> dict[str, Any]:
 
 def job(record: JobRecord) -> RenderableType:
     """Everything known of one job."""
+    started = _started(record)
     facts = {
         "job": record.id,
         "function": record.function,
@@ -137,7 +138,9 @@ def job(record: JobRecord) -> RenderableType:
         "submitted": moment(record.created_at),
         "due": moment(record.due_at) if record.due_at != record.created_at else None,
         "deadline": moment(record.deadline),
-        "started": moment(record.started_at),
+        "claimed": None if started else moment(record.claimed_at),
+        "started": moment(started),
+        "progress": _progress(record),
         "finished": moment(record.finished_at),
         "took": _took(record),
         "worker": record.worker,
@@ -149,6 +152,8 @@ def job(record: JobRecord) -> RenderableType:
         "reason": record.reason,
     }
     parts: list[RenderableType] = [_facts(facts), *_block("arguments", record.arguments)]
+    if record.checkpoint and not record.status.is_terminal():
+        parts += _block(f"checkpoint of {moment(record.checkpoint_at)}", record.checkpoint)
     if record.status is JobStatus.COMPLETE:
         parts += _block("result", record.result or b"null")
     if record.error:
@@ -167,7 +172,8 @@ def as_json(record: JobRecord) -> dict[str, Any]:
         "priority": record.priority,
         "created_at": moment(record.created_at),
         "due_at": moment(record.due_at),
-        "started_at": moment(record.started_at),
+        "claimed_at": moment(record.claimed_at),
+        "started_at": moment(_started(record)),
         "finished_at": moment(record.finished_at),
         "deadline": moment(record.deadline),
         "parent_id": record.parent_id or None,
@@ -177,6 +183,10 @@ def as_json(record: JobRecord) -> dict[str, Any]:
         "rescues": record.rescues,
         "cancel_requested": record.cancel_requested,
         "reason": record.reason or None,
+        "progress": record.progress,
+        "progress_message": record.progress_message or None,
+        "checkpoint": read_json(record.checkpoint),
+        "checkpoint_at": moment(record.checkpoint_at),
         "arguments": read_json(record.arguments),
         "result": read_json(record.result),
         "error": read_json(record.error),
@@ -231,6 +241,22 @@ def moment(milliseconds: int | None) -> str | None:
     except (OverflowError, ValueError, OSError):  # a deadline beyond the year 9999
         return f"{milliseconds} ms"
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _started(record: JobRecord) -> int | None:
+    """When the job's present or last attempt started, as far as it is known: while it runs, a job
+    that says nothing is only known to be claimed."""
+    started, claimed = record.started_at, record.claimed_at
+    if record.status.is_terminal():
+        return started
+    return started if started and claimed and started >= claimed else None
+
+
+def _progress(record: JobRecord) -> str | None:
+    if record.progress is None:
+        return None
+    shown = f"{record.progress * 100:.4g} %"
+    return f"{shown}, {record.progress_message}" if record.progress_message else shown
 
 
 def _took(record: JobRecord) -> str | None:

@@ -70,6 +70,7 @@ class TaskDeclarations:
         routing_group: str | None = None,
         group_max_concurrency: int | None = None,
         dead_letter: bool = False,
+        capture_logs: bool | None = None,
         on_start: Hook | None = None,
         on_success: Hook | None = None,
         on_failure: Hook | None = None,
@@ -99,6 +100,8 @@ class TaskDeclarations:
             routing_group: A label that several tasks share.
             group_max_concurrency: Most jobs of the group that run at once, in the workspace.
             dead_letter: Keep a job that fails for good aside, for a replay.
+            capture_logs: Whether what its jobs log with the logging module goes to their own logs,
+                too; None: as the worker says.
             on_start: Called with the context before each attempt. Every hook may be sync or async
                 and take fewer arguments, or none; what it raises is logged, no more.
             on_success: Called with the context and the result.

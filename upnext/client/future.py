@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Generator
+from typing import Any, Generic, TypeVar
 
 from upnext.client import sync
 from upnext.client.connect import connect
+from upnext.client.following import Log, Output, ProgressOf
 from upnext.client.ports import Origin
 from upnext.client.result import TaskResult, result_of
 from upnext.errors import JobNotFoundError
+from upnext.model.report import LogLine, Progress
 from upnext.model.status import JobStatus
 from upnext.store.cancel import CancelVerdict
 from upnext.tasks.definition import TaskDefinition
@@ -90,6 +93,53 @@ class Future(Generic[T]):
         """
         client = await connect(self.url)
         return was_reached(await client.store.cancel(self.job_id, reason or ""))
+
+    def progress(self) -> ProgressOf:
+        """Hear how far the job is: `async for progress in future.progress()`.
+
+        The newest at first, then whenever there is news; ends with the job. Raises as `stream`.
+        """
+        return ProgressOf(self.job_id, self.url)
+
+    def logs(self, after: str = "", *, follow: bool = True) -> Log:
+        """Read the job's log: `async for line in future.logs()`.
+
+        Args:
+            after: Go on behind this `position` of an earlier reader; '': from the beginning.
+            follow: Go on until the job is over; False: read what there is.
+
+        Raises as `stream`; lines that are not kept any more show in `LogLine.missing`.
+        """
+        return Log(self.job_id, self.url, after, follow=follow)
+
+    def stream(self, after: str = "") -> Output:
+        """Hear what the job streams, in order: `async for chunk in future.stream()`.
+
+        Nothing is missed and nothing comes twice, however late one begins and whatever happens to
+        the connection. Ends with the job.
+
+        Args:
+            after: Go on behind this `position` of an earlier listener; '': from the beginning.
+
+        Raises:
+            JobNotFoundError: there is no record of it (any more).
+            OutputLostError: what comes next is not kept any more.
+            ValueError: not a position.
+            redis.exceptions.RedisError: the queue cannot be reached; asking again goes on.
+        """
+        return Output(self.job_id, self.url, after)
+
+    def progress_sync(self) -> Generator[Progress]:
+        """`progress` for code that does not await. Blocks the thread."""
+        return self.progress().sync()
+
+    def logs_sync(self, after: str = "", *, follow: bool = True) -> Generator[LogLine]:
+        """`logs` for code that does not await. Blocks the thread."""
+        return self.logs(after, follow=follow).sync()
+
+    def stream_sync(self, after: str = "") -> Generator[Any]:
+        """`stream` for code that does not await. Blocks the thread."""
+        return self.stream(after).sync()
 
     def result_sync(self, timeout: float | None = None) -> TaskResult[T]:
         """`result` for code that does not await. Blocks the thread."""

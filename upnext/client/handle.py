@@ -310,7 +310,7 @@ class TaskHandle(Generic[P, T]):
                 function=definition.name,
                 function_name=definition.name,
             )
-        return evolve(around, function=definition.name, function_name=definition.name)
+        return around.named(definition.name)
 
     def __repr__(self) -> str:
         return f"<task {self.name} at {self.definition.place}>"

@@ -1,7 +1,8 @@
 """A claimed job on its way to the worker: the row of a reply, and the message that hands it over.
 
 The row is `{id, arguments, attempt, delivery, created}`; with more to the job than that,
-`{..., priority, deadline, parent, root, rescues, key, source}` follow.
+`{..., priority, deadline, parent, root, rescues, key, source, checkpoint}`
+follow.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
     job_id = row[0].decode()
     if len(row) == 5:  # a plain job, as most are
         priority = deadline = rescues = 0
-        parent = root = key = source = b""
+        parent = root = key = source = checkpoint = b""
     else:
-        priority, deadline, parent, root, rescues, key, source = row[5:]
+        priority, deadline, parent, root, rescues, key, source, checkpoint = row[5:]
     return Job(
         id=job_id,
         function=function,
@@ -35,6 +36,7 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
         rescues=int(rescues),
         key=key.decode(),
         source=source,
+        checkpoint=checkpoint,
     )
 
 
@@ -53,6 +55,7 @@ def row_of(job: Job) -> list[bytes]:
         job.rescues,
         job.key,
         job.source,
+        job.checkpoint,
     )
     return [value if isinstance(value, bytes) else str(value).encode() for value in values]
 

@@ -15,6 +15,9 @@ do not apply are absent.
     release           handed back               attempt delivery worker started reason
     rescued           its worker was lost       attempt delivery worker reason
     cancel_requested  its worker was told       attempt worker reason
+    progress          said by the job           attempt delivery worker said progress message
+    checkpoint        saved by the job          attempt delivery worker said checkpoint
+    log               logged by the job         attempt delivery worker said n line
     complete failed cancelled expired           attempt delivery worker started result error reason
 """
 
@@ -37,6 +40,9 @@ class EventType(StrEnum):
     RELEASE = "release"
     RESCUED = "rescued"
     CANCEL_REQUESTED = "cancel_requested"
+    PROGRESS = "progress"
+    CHECKPOINT = "checkpoint"
+    LOG = "log"
     COMPLETE = "complete"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -70,6 +76,18 @@ class Event:
     result: bytes | None = None
     error: bytes | None = None
     """JSON of a `Failure`."""
+    said_at: int | None = None
+    """When the job said it: a little before `at`."""
+    progress: float | None = None
+    """From 0 to 1."""
+    message: str | None = None
+    """What it said with its progress."""
+    checkpoint: bytes | None = None
+    """JSON of the state it saved."""
+    line: bytes | None = None
+    """JSON of a log line: level, logger, message, and perhaps extra and error."""
+    line_number: int | None = None
+    """Counts the lines of one run of the job; a gap is what was dropped."""
 
 
 def decode_entry(entry_id: bytes, fields: Sequence[bytes]) -> list[Event]:
@@ -132,10 +150,14 @@ def _event(number: int, at: int, raw: Mapping[bytes, bytes]) -> Event:
         parent_id=text(b"parent"),
         root_id=text(b"root") or job_id,
         reason=text(b"reason"),
+        said_at=integer(b"said"),
+        progress=float(raw[b"progress"]) if b"progress" in raw else None,
+        message=text(b"message"),
+        line_number=integer(b"n"),
         **_payloads(raw),
     )
 
 
 def _payloads(raw: Mapping[bytes, bytes]) -> dict[str, bytes]:
-    names = ("arguments", "source", "result", "error")
+    names = ("arguments", "source", "result", "error", "checkpoint", "line")
     return {name: value for name in names if (value := raw.get(name.encode()))}

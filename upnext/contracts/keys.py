@@ -7,6 +7,8 @@ The scripts build the keys of a function from its prefix and the suffixes below.
 Under a function's prefix `upnext:{<workspace>:<tag>}:`
 
     job:<id>        hash     one job; expires only after it reached a terminal state
+    log:<id>        stream   what a job logged: see `upnext.model.report`; lives as long as the job
+    out:<id>        stream   what a job streamed to its listeners; lives as long as the job
     lane:<name>     stream   waiting jobs of one priority; `<p>` or, for handed-back ones, `<p>^`
     lanes           zset     lanes that exist, by claim order
     share           string   counter behind the weighted share of low priorities
@@ -80,6 +82,14 @@ class Keys:
     def due_channel(self, name: str) -> str:
         """Tells stagers that the function's earliest scheduled job changed."""
         return f"{self.function(name)}due"
+
+    def said_channel(self, job_id: str) -> str:
+        """Tells listeners what kinds of things the job said (`log output`), and `over` at its end.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        return f"{self.of_job(job_id)}said:{job_id}"
 
     @property
     def functions(self) -> str:

@@ -75,6 +75,8 @@ class Job:
     rescues: int
     key: str
     source: bytes
+    checkpoint: bytes = b""
+    """JSON of the state that an earlier attempt saved; empty when none did."""
 
     @property
     def held(self) -> Held:
@@ -111,6 +113,12 @@ class JobRecord:
     reason: str = ""
     """Why it was cancelled, released, snoozed or expired, in words."""
     cancel_requested: bool = False
+    progress: float | None = None
+    """From 0 to 1, as the job said last; None when it never did."""
+    progress_message: str = ""
+    checkpoint: bytes = b""
+    """JSON of the state it saved last."""
+    checkpoint_at: int | None = None
 
 
 @frozen(kw_only=True)

@@ -13,11 +13,13 @@ from redis import exceptions as known
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import Enqueued, Held, JobRecord, NewJob, Revoked
+from upnext.model.report import Heard
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.retry import Backoff
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
+from upnext.store.follow import follow_call, parse_heard
 from upnext.store.lookup import parse_record
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.scripts import library
@@ -66,6 +68,12 @@ class BlockingStore:
         """Look up a job and, unless it is over, have `channel` told when it is."""
         [reply] = self._call.call_many([watch_call(self.keys, job_id, channel)], idempotent=True)
         return parse_record(job_id, reply)
+
+    def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
+        """Read what a job has said, as `Store.follow`."""
+        call = follow_call(self.keys, job_id, what, after, most)
+        [reply] = self._call.call_many([call], idempotent=True)
+        return parse_heard(reply)
 
     def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]:
         """Keep the leases of held jobs; the answer names those not to be run on."""

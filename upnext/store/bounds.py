@@ -15,5 +15,9 @@ class Bounds:
     """About how many events wait in a function's event stream."""
     most_waiting: int = 0
     """Refuse new jobs of a function when so many wait; 0: no limit. Nothing is ever trimmed."""
+    log_bytes: int = 1 << 20
+    """Most bytes of a job's log, 100 for each line included; the oldest lines go."""
+    output_bytes: int = 8 << 20
+    """Most bytes of what a job streams, 100 for each chunk included; the oldest chunks go."""
     most_rescues: int = 3
     """A job that was lost with its worker so often is failed and becomes a dead letter."""

@@ -46,4 +46,8 @@ def parse_record(job_id: str, reply: Mapping[bytes, bytes] | Sequence[bytes]) ->
         error=reply.get(b"error", b""),
         reason=text(b"reason"),
         cancel_requested=b"cancel" in reply,
+        progress=float(reply[b"progress"]) if b"progress" in reply else None,
+        progress_message=text(b"message"),
+        checkpoint=reply.get(b"checkpoint", b""),
+        checkpoint_at=number(b"checkpoint_at"),
     )

@@ -9,6 +9,7 @@ from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.report import Heard, Reports, Written
 from upnext.redis.library import Caller, raise_first
 from upnext.redis.link import Link, Subscription
 from upnext.redis.waiter import Waiter
@@ -16,9 +17,11 @@ from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
 from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
+from upnext.store.follow import follow_call, parse_heard
 from upnext.store.lookup import parse_record
 from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
+from upnext.store.report import parse_written, report_calls
 from upnext.store.rescue import parse_rescued, rescue_call
 from upnext.store.retire import retire_call
 from upnext.store.scripts import library
@@ -79,6 +82,23 @@ class Store:
             for position, answer in zip(positions, parse_settled(reply), strict=True):
                 answers[position] = answer
         return answers
+
+    async def report(self, worker: str, batch: Sequence[Reports]) -> list[Written | str]:
+        """Write down what jobs say; one answer for each, in order. Safe to send again."""
+        calls = report_calls(self.keys, self.bounds, worker, batch)
+        replies = await self._call.call_many([call for call, _ in calls], idempotent=True)
+        answers: list[Written | str] = [Written.STALE] * len(batch)
+        for (_, positions), reply in zip(calls, replies, strict=True):
+            for position, answer in zip(positions, parse_written(reply), strict=True):
+                answers[position] = answer
+        return answers
+
+    async def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
+        """Read up to `most` entries of a job's `log` or `out`put (or '': neither) after one of
+        them, and have its channel told from now on; None when there is no such job."""
+        call = follow_call(self.keys, job_id, what, after, most)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return parse_heard(reply)
 
     async def stage(self, functions: Sequence[str]) -> list[Staged]:
         """Move due jobs of each function to where workers claim them."""

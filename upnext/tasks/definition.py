@@ -133,6 +133,8 @@ class TaskDefinition:
     group_max_concurrency: int | None = field(default=None, validator=_optional_count)
     dead_letter: bool = False
     """Whether a job that fails for good is kept aside for a replay."""
+    capture_logs: bool | None = None
+    """Whether what its jobs log goes to their own logs; None: as their worker says."""
 
     on_start: Hook | None = field(default=None, validator=_hook)
     on_success: Hook | None = field(default=None, validator=_hook)

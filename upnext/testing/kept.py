@@ -14,6 +14,7 @@ from upnext.client.ports import Hearing
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import Enqueued, JobRecord, NewJob
+from upnext.model.report import Heard
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
@@ -108,6 +109,10 @@ class AtOnce:
     def watch(self, job_id: str, channel: str) -> JobRecord | None:
         """Look up a job and have `channel` told when it is over."""
         return self.store.at_once(self.store.watch(job_id, channel))
+
+    def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
+        """Read what a job has said."""
+        return self.store.at_once(self.store.follow(job_id, what, after, most))
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Hearing]:

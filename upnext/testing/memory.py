@@ -26,6 +26,7 @@ from upnext.model.job import (
     Staged,
 )
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.report import Heard, Reports, Written
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
@@ -33,9 +34,11 @@ from upnext.testing.memory_store.cancel import cancel, cancel_tree
 from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.enqueue import enqueue
+from upnext.testing.memory_store.follow import follow
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.recover import recover
 from upnext.testing.memory_store.renew import renew
+from upnext.testing.memory_store.report import report
 from upnext.testing.memory_store.rescue import rescue
 from upnext.testing.memory_store.retire import retire
 from upnext.testing.memory_store.settle import settle
@@ -140,6 +143,20 @@ class MemoryStore:
             settle(self._function(outcome.held.function, now), now, worker, outcome)
             for outcome in outcomes
         ]
+
+    async def report(self, worker: str, batch: Sequence[Reports]) -> list[Written | str]:
+        """Write down what jobs say; one answer for each, in order."""
+        now = await self._now()
+        return [report(self._function(job.held.function, now), now, worker, job) for job in batch]
+
+    async def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
+        """Read what a job has said; None when there is no such job.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        now = await self._now()
+        return follow(self._queue(self.keys.of_job(job_id), now), job_id, what, after, most)
 
     async def stage(self, functions: Sequence[str]) -> list[Staged]:
         """Move due jobs of each function to where workers claim them."""

@@ -11,6 +11,7 @@ import anyio
 
 from upnext.contracts.keys import Keys
 from upnext.model.identity import new_worker_id
+from upnext.model.report import Pace
 from upnext.settings import QueueSettings
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.middleware import Middleware
@@ -19,6 +20,7 @@ from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.canceller import Canceller
 from upnext.worker.execution.executor import Executor
 from upnext.worker.execution.hook_calls import HookCalls
+from upnext.worker.execution.host import LocalHost
 from upnext.worker.execution.invoke import Invocations
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
@@ -29,12 +31,14 @@ from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.lifespan import Life
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
+from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.reporting.mailbox import Mailbox
+from upnext.worker.reporting.reporter import Reporter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
-from upnext.worker.settlement.receipts import Receipts
 from upnext.worker.settlement.renewal import LoopRenewal, ThreadRenewal
 from upnext.worker.store_clock import StoreClock
 from upnext.worker.supervisor import Parts
@@ -59,6 +63,8 @@ def compose(
     open_blocking_store: Callable[[], BlockingRenewPort] | None,
     middleware: Sequence[Middleware] = (),
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+    capture_logs: bool = True,
+    pace: Pace = Pace(),  # noqa: B008 - frozen
 ) -> Parts:
     """Build the stages of a worker; call it inside the event loop that will run them.
 
@@ -75,6 +81,8 @@ def compose(
             event loop.
         middleware: What it has around every attempt, the outermost first.
         lifespan: What it opens before intake and closes after the last job.
+        capture_logs: Whether what jobs log goes to their own logs, where their task does not say.
+        pace: How often progress is worth telling.
     """
     worker, functions = new_worker_id(name), list(definitions)
     lease, period = queue.claim_timeout_ms, queue.claim_timeout_ms / 1000 / RENEWALS_PER_LEASE
@@ -87,13 +95,14 @@ def compose(
     demand = Demand(functions)
     inbox = Inbox(slots, queue.inbox_size)
     outbox = Outbox(queue.outbox_size)
+    mailbox = Mailbox()
     stager = Stager(store, functions)
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
         store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager
     )
     flusher = Flusher(
-        store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
+        store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000, mailbox
     )
     if open_blocking_store is None:
         renewal = LoopRenewal(store, worker, leases, period, canceller.revoke)
@@ -109,16 +118,33 @@ def compose(
             fetcher.doubt,
             running.names,
         )
+    by_processes = sync_executor is SyncExecutor.PROCESS and any(
+        not definition.is_async for definition in definitions.values()
+    )
+    hatch = Hatch(mailbox, lambda held: running.find(held) is not None) if by_processes else None
     invocations = Invocations(
         sync_executor,
         threads=anyio.CapacityLimiter(concurrency + max_waiting),
         processes=anyio.CapacityLimiter(concurrency + max_waiting),
+        hatch=hatch,
     )
+
+    def host_of(definition: TaskDefinition) -> LocalHost:
+        captures = capture_logs if definition.capture_logs is None else definition.capture_logs
+        return LocalHost(definition, mailbox, running, clock, pace, captures)
+
     life = None if lifespan is None else Life(name, lifespan)
-    attempts = {
-        name: _attempt(definition, invocations, running, clock, flusher.receipts, life, middleware)
-        for name, definition in definitions.items()
-    }
+
+    def attempt_of(definition: TaskDefinition) -> Attempt:
+        hooks = (
+            HookCalls(definition, invocations.threads, flusher.receipts)
+            if definition.hooks
+            else None
+        )
+        invoke = around(invocations.of(definition), life=life, middleware=middleware, hooks=hooks)
+        return Attempt(definition, invoke, running, clock, hooks, host_of(definition))
+
+    attempts = {name: attempt_of(definition) for name, definition in definitions.items()}
     heartbeat = Heartbeat(
         store,
         worker,
@@ -144,6 +170,8 @@ def compose(
         executor=Executor(inbox, outbox, slots, attempts),
         canceller=canceller,
         flusher=flusher,
+        reporter=Reporter(store, worker, mailbox),
+        hatch=hatch,
         renewal=renewal,
         heartbeat=heartbeat,
         life=life,
@@ -159,6 +187,7 @@ def compose_worker(
     queue: QueueSettings,
     open_blocking_store: Callable[[], BlockingRenewPort] | None,
     sync_executor: SyncExecutor | None = None,
+    pace: Pace = Pace(),  # noqa: B008 - frozen
 ) -> Parts:
     """Build the stages of a worker as it was declared: for the runner, and for tests.
 
@@ -169,6 +198,7 @@ def compose_worker(
         queue: The settings, with the worker's own over them.
         open_blocking_store: As for `compose`.
         sync_executor: Where sync functions run; None: where the worker says.
+        pace: How often progress is worth telling.
     """
     return compose(
         name=worker.name,
@@ -180,20 +210,8 @@ def compose_worker(
         max_waiting=worker.max_waiting,
         sync_executor=sync_executor or worker.sync_executor,
         open_blocking_store=open_blocking_store,
+        capture_logs=worker.capture_logs,
+        pace=pace,
         middleware=tuple(worker.middlewares),
         lifespan=None if worker.lifespan is None else partial(worker.lifespan, worker),
     )
-
-
-def _attempt(
-    definition: TaskDefinition,
-    invocations: Invocations,
-    running: Running,
-    clock: StoreClock,
-    receipts: Receipts,
-    life: Life | None,
-    middleware: Sequence[Middleware],
-) -> Attempt:
-    hooks = HookCalls(definition, invocations.threads, receipts) if definition.hooks else None
-    invoke = around(invocations.of(definition), life=life, middleware=middleware, hooks=hooks)
-    return Attempt(definition, invoke, running, clock, hooks)

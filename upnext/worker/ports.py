@@ -11,6 +11,7 @@ from typing import Protocol
 
 from upnext.model.job import Claimed, Held, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.report import Reports, Written
 from upnext.redis.waiter import Waiter
 
 
@@ -50,6 +51,12 @@ class SettlePort(Protocol):
     async def settle(self, worker: str, outcomes: Sequence[Outcome]) -> list[Settled | str]: ...
 
 
+class ReportPort(Protocol):
+    """Write down what running jobs say."""
+
+    async def report(self, worker: str, batch: Sequence[Reports]) -> list[Written | str]: ...
+
+
 class RenewPort(Protocol):
     """Keep leases from the event loop's side."""
 
@@ -86,6 +93,14 @@ class PresencePort(Protocol):
 
 
 class StorePort(
-    ClaimPort, RescuePort, StagePort, SettlePort, RenewPort, HearPort, PresencePort, Protocol
+    ClaimPort,
+    RescuePort,
+    StagePort,
+    SettlePort,
+    ReportPort,
+    RenewPort,
+    HearPort,
+    PresencePort,
+    Protocol,
 ):
     """All of it, as the composition root hands it over."""

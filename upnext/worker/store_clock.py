@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from math import inf
 
 import anyio
@@ -16,14 +17,20 @@ class StoreClock:
 
     def __init__(self) -> None:
         self._offset = inf
+        self._ahead = 0.0
 
     def set(self, store_now: int) -> None:
         """The store said its time, Unix milliseconds, just now."""
-        self._offset = anyio.current_time() - store_now / 1000
+        now = anyio.current_time()
+        self._offset, self._ahead = now - store_now / 1000, now - time.monotonic()
 
     def loop_time(self, store_time: int) -> float:
         """A time of the store, Unix milliseconds, on the event loop's clock."""
         return store_time / 1000 + self._offset
+
+    def from_thread(self) -> float:
+        """The event loop's time, for threads that cannot ask it."""
+        return time.monotonic() + self._ahead
 
     def store_time(self, loop_time: float) -> float:
         """A time of the event loop's clock on the store's, Unix seconds."""

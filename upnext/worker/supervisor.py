@@ -1,6 +1,6 @@
 """The life of a worker: nested task groups, and nothing else. Around it all, its lifespan.
 
-    settlement + reporting      flusher, renewal, heartbeat              ends last
+    settlement + reporting      flusher, reporter, hatch, renewal, heartbeat   ends last
       └ ears                    canceller
           └ execution           executors, in the hard scope             drained
               └ intake          fetcher, rescuer, stager, in the soft scope   ends first
@@ -32,7 +32,9 @@ from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.lifespan import Life
 from upnext.worker.ports import PresencePort
+from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.reporting.reporter import Reporter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -73,6 +75,9 @@ class Parts:
     executor: Executor
     canceller: Canceller
     flusher: Flusher
+    reporter: Reporter
+    hatch: Hatch | None
+    """None where no job runs in a process."""
     renewal: Renewal
     heartbeat: Heartbeat
     life: Life | None = None
@@ -139,9 +144,13 @@ async def _run_tree(
     task_status: TaskStatus[None],
 ) -> Report:
     crashes: list[Exception] = []
+    parts.running.within(shutdown.hard)
     async with anyio.create_task_group() as last:
         flushed = anyio.Event()
         last.start_soon(_flush, parts.flusher, flushed, name="flusher")
+        last.start_soon(parts.reporter.run, name="reporter")
+        if parts.hatch is not None:
+            await last.start(parts.hatch.run, name="hatch")
         last.start_soon(parts.renewal.run, name="renewal")
         last.start_soon(parts.heartbeat.run, name="heartbeat")
         last.start_soon(_watch_unwinding, parts, shutdown, flushed, on_stuck, name="watchman")

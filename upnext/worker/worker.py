@@ -41,6 +41,7 @@ class Worker(TaskDeclarations):
             10 seconds. What it yields is every job's `ctx.state`.
         autodiscover_packages: Names of packages that hold tasks of this worker. They are imported
             when the worker is about to run, not here: they may import the module this is in.
+        capture_logs: Whether what jobs log with the logging module goes to their own logs, too.
 
     Raises:
         ConfigurationError: a value cannot be used; one line says which and why.
@@ -57,6 +58,7 @@ class Worker(TaskDeclarations):
         max_waiting: int = 1000,
         lifespan: Lifespan | None = None,
         autodiscover_packages: Sequence[str] = (),
+        capture_logs: bool = True,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency must be 1 or more, not {concurrency!r}")
@@ -72,6 +74,7 @@ class Worker(TaskDeclarations):
         self.sync_executor = SyncExecutor(sync_executor)
         self.queue_config = queue_config or WorkerQueueConfig()
         self.max_waiting = max_waiting
+        self.capture_logs = capture_logs
         self.lifespan = None if lifespan is None else as_context_manager(lifespan)
         self.middlewares: list[Middleware] = []
         self._undiscovered = package_names(autodiscover_packages)

@@ -208,3 +208,43 @@ def test_a_file_gets_long_ids_on_one_line(
     long = f"{'x' * 48}~0123456789-{'0' * 32}"
 
     assert long in printed(render.job(record(id=long)), capsys)
+
+
+def test_a_running_job_shows_when_it_started_and_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    running = {"status": JobStatus.RUNNING, "finished_at": None, "result": b""}
+    quiet = record(**running, claimed_at=1_790_000_000_500, started_at=None)
+    told = printed(render.job(quiet), capsys)
+    assert "claimed" in told
+    assert "started" not in told
+    assert "progress" not in told
+    assert render.as_json(quiet)["started_at"] is None
+
+    speaking = record(
+        **running,
+        claimed_at=1_790_000_000_500,
+        progress=1 / 3,
+        progress_message="a\x1b[2Jthird",
+        checkpoint=b'{"n":1}',
+        checkpoint_at=1_790_000_001_100,
+    )
+    told = printed(render.job(speaking), capsys)
+    assert "claimed" not in told
+    assert "2026-09-21T" in told
+    assert "33.33 %, a" in told
+    assert "\x1b" not in told
+    assert '"n": 1' in told
+
+    before = record(**running, claimed_at=1_790_000_009_000)
+    assert render.as_json(before)["started_at"] is None, "that was the attempt before"
+
+
+def test_a_job_that_is_over_keeps_its_progress_and_not_its_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    over = record(progress=0.5, checkpoint=b'{"n":1}', checkpoint_at=1)
+    told = printed(render.job(over), capsys)
+    assert "50 %" in told
+    assert "checkpoint" not in told
+    assert render.as_json(over)["checkpoint"] == {"n": 1}

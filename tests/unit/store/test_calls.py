@@ -78,8 +78,8 @@ def test_claim_names_the_workers_channel() -> None:
 
 
 def test_claim_joins_functions() -> None:
-    row = [b"f-1", b"[1]", 2, 3, b"100", b"-4", b"", b"p", b"r", b"1", b"k", b"s"]
-    late = [b"g-1", b"", 1, 1, b"100", b"0", b"900", b"", b"", b"0", b"", b""]
+    row = [b"f-1", b"[1]", 2, 3, b"100", b"-4", b"", b"p", b"r", b"1", b"k", b"s", b"[0]"]
+    late = [b"g-1", b"", 1, 1, b"100", b"0", b"900", b"", b"", b"0", b"", b"", b""]
     plain = [b"h-1", b"{}", b"1", b"2", b"100"]
     claimed = parse_claimed(["f", "g", "h"], [[7, 1, [row]], [8, 0, [late]], [9, 0, [plain]]])
     assert (claimed.now, claimed.more) == (9, ["f"])
@@ -87,6 +87,7 @@ def test_claim_joins_functions() -> None:
     assert (first.id, first.attempt, first.delivery, first.priority) == ("f-1", 2, 3, -4)
     assert (first.deadline, first.parent_id, first.root_id) == (None, "p", "r")
     assert (first.rescues, first.key, first.source, first.claimed_at) == (1, "k", b"s", 7)
+    assert [job.checkpoint for job in claimed.jobs] == [b"[0]", b"", b""]
     assert (second.deadline, second.claimed_at, second.root_id) == (900, 8, "g-1")
     assert (third.function, third.attempt, third.delivery, third.created_at) == ("h", 1, 2, 100)
     assert (third.priority, third.deadline, third.root_id, third.key) == (0, None, "h-1", "")

@@ -13,6 +13,8 @@ VERBS = {
     "recover",
     "renew",
     "settle",
+    "report",
+    "follow",
     "stage",
     "rescue",
     "cancel",

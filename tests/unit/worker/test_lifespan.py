@@ -297,7 +297,8 @@ def test_what_cannot_be_one_is_refused() -> None:
 
 
 def test_the_state_stays_in_its_process() -> None:
-    context = Context(job_id="a", state=object())
+    context = Context(job_id="a")
+    context.state = object()
     assert context.portable().state is None
     assert context.state is not None
     assert process_jobs.worker.lifespan is None

@@ -172,10 +172,11 @@ local function find(job)
   }
   if v[7] then
     local w = redis.call('HMGET', job, 'key', 'parent', 'root', 'waiters', 'priority', 'deadline',
-      'rescues', 'cancel')
+      'rescues', 'cancel', 'reported')
     found.key, found.parent, found.root, found.waiters = w[1], w[2], w[3], w[4]
     found.priority, found.deadline, found.rescues = w[5] or '0', w[6] or '', w[7] or '0'
     found.cancel = w[8] -- false unless asked for; an empty reason is a request, too
+    found.reported = w[9]
   end
   return found
 end
@@ -210,6 +211,11 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
     redis.call('DEL', P .. 'key:' .. found.key)
   end
   if found.parent then redis.call('SREM', P .. 'family:' .. found.root, id) end
+  if found.reported then -- it said something, or somebody listens
+    redis.call('PEXPIRE', P .. 'log:' .. id, ttl)
+    redis.call('PEXPIRE', P .. 'out:' .. id, ttl)
+    redis.call('PUBLISH', P .. 'said:' .. id, 'over')
+  end
   if found.waiters then
     local notice = '{"id":"' .. id .. '","status":"' .. status .. '","attempt":' .. found.attempt
       .. ',"started_at":' .. json_or_null(started)
@@ -230,11 +236,11 @@ local function id_in(fields)
 end
 
 -- A running job as its worker is given it: {id, arguments, attempt, delivery, created} and, with
--- more to it, {..., priority, deadline, parent, root, rescues, key, source}.
+-- more to it, {..., priority, deadline, parent, root, rescues, key, source, checkpoint}.
 local function row_of(id, job, arguments, attempt, delivery, created, more)
   if not more then return {id, arguments, attempt, delivery, created} end
   local w = redis.call('HMGET', job, 'priority', 'deadline', 'parent', 'root', 'rescues', 'key',
-    'source')
+    'source', 'checkpoint')
   return {id, arguments, attempt, delivery, created, w[1] or '0', w[2] or '', w[3] or '',
-    w[4] or '', w[5] or '0', w[6] or '', w[7] or ''}
+    w[4] or '', w[5] or '0', w[6] or '', w[7] or '', w[8] or ''}
 end

@@ -180,6 +180,8 @@ class Queue:
             error=error,
             reason=reason,
         )
+        if job.reported is not None:
+            self.publish(f"{self.prefix}said:{job.id}", b"over")
         for channel in job.waiters:
             self.publish(channel, _notice(job))
 

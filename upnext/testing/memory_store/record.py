@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from attrs import define
+from bisect import bisect_right
+
+from attrs import define, field
 
 from upnext.model.job import Job, JobRecord, NewJob
+from upnext.model.report import Entry, Progress
 from upnext.model.status import JobStatus
+
+OVERHEAD = 100
+"""Bytes that an entry takes besides its payload."""
+
+
+@define(eq=False)
+class Kept:
+    """A job's log, or its output."""
+
+    entries: list[Entry] = field(factory=list[Entry])
+    size: int = 0
+
+    def append(self, entry: Entry, most: int) -> None:
+        """Add an entry; the oldest ones go when it grows too long."""
+        self.entries.append(entry)
+        self.size += len(entry.payload) + OVERHEAD
+        while self.size > most and len(self.entries) > 1:
+            self.size -= len(self.entries.pop(0).payload) + OVERHEAD
+
+    def after(self, entry_id: str, most: int) -> list[Entry]:
+        """Up to so many entries after one of them; '': from the beginning."""
+        start = bisect_right(self.entries, _place(entry_id), key=_place_of) if entry_id else 0
+        return self.entries[start : start + most]
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    delivery, _, number = entry_id.partition("-")
+    return int(delivery), int(number)
+
+
+def _place_of(entry: Entry) -> tuple[int, int]:
+    return _place(entry.id)
 
 
 @define(eq=False, kw_only=True)
@@ -46,6 +81,13 @@ class Record:
     """Its place in its lane; 0 when it never was in one."""
     renewed: int = 0
     """When its owner last renewed the lease."""
+    reported: tuple[int, int] | None = None
+    """Delivery and number of the last report; None when nobody spoke or listened."""
+    progress: Progress | None = None
+    checkpoint: bytes = b""
+    checkpoint_at: int | None = None
+    log: Kept = field(factory=lambda: Kept())
+    out: Kept = field(factory=lambda: Kept())
     expires: int | None = None
     """When the record goes; None while the job is not over."""
 
@@ -100,6 +142,7 @@ class Record:
             rescues=self.rescues,
             key=self.key,
             source=self.source,
+            checkpoint=self.checkpoint,
         )
 
     def as_record(self) -> JobRecord:
@@ -128,4 +171,8 @@ class Record:
             error=self.error,
             reason=self.reason,
             cancel_requested=self.cancel is not None,
+            progress=None if self.progress is None else self.progress.fraction,
+            progress_message="" if self.progress is None else self.progress.message,
+            checkpoint=self.checkpoint,
+            checkpoint_at=self.checkpoint_at,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from time import perf_counter
 
@@ -14,7 +15,7 @@ from upnext.contracts.codec import decode_failure
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
-from upnext.tasks.context import Context, current_context
+from upnext.tasks.context import Context, Host, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.worker.execution import verdict
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
@@ -38,6 +39,8 @@ class Attempt:
     clock: StoreClock
     hooks: HookCalls | None = None
     """Those for after the attempt; `on_start` is a part of `invoke`."""
+    host: Host | None = None
+    """Has what its jobs say written; None: nobody listens."""
 
     async def run(self, job: Job, slot: SlotHolder, settle: Callable[[Outcome], None]) -> None:
         """Run the job once, and say what is to become of it.
@@ -51,7 +54,7 @@ class Attempt:
         is over already is settled as it ended.
         """
         now = anyio.current_time()
-        context = self._context(job, slot, now)
+        context = Context.of(job, self.definition, self.clock.store_time(now), slot, self.host)
         token = current_context.set(context)
         limit, at_limit = self._limit(job, now)
         attempted = self.running.begin(job, anyio.CancelScope(deadline=limit))
@@ -71,8 +74,12 @@ class Attempt:
                 self._report(job, outcome, error)
                 if self.hooks is not None:
                     settled = True
-                    await self.hooks.after(context, outcome, error, settle)
+                    await self.hooks.after(context, outcome, error, partial(_end, context, settle))
         finally:
+            if not over:
+                context.was_cancelled(CancelReason.SHUTDOWN, "the worker stops")
+            if context.said is not None:
+                context.close()  # before the outcome: what it said is written first
             self.running.end(job)
             current_context.reset(token)
             if not over:
@@ -101,29 +108,13 @@ class Attempt:
             # No recorded reason: nobody cancelled the scope, so its own deadline did.
             reason = attempted.reason or at_limit
             text = attempted.message
+            context.was_cancelled(reason, text)
             return verdict.interrupted(job, self.definition, reason, text, duration), None
         if error is not None:
             if anyio.current_effective_deadline() == -inf:  # a hard stop made it fail
                 return verdict.handed_back(job), error
             return self._raised(job, error, duration), error
         return verdict.completed(job, result, duration), None
-
-    def _context(self, job: Job, slot: SlotHolder, now: float) -> Context:
-        definition = self.definition
-        return Context(
-            job_id=job.id,
-            job_key=job.key,
-            parent_id=job.parent_id or None,
-            root_id=job.root_id or job.id,
-            attempt=job.attempt,
-            max_attempts=definition.max_attempts,
-            started_at=self.clock.store_time(now),
-            timeout=definition.timeout,
-            deadline=job.deadline,
-            function=definition.name,
-            function_name=definition.name,
-            lender=slot,
-        )
 
     def _limit(self, job: Job, now: float) -> tuple[float, CancelReason]:
         """When the function must be over, on the event loop's clock, and what that means."""
@@ -175,6 +166,13 @@ class Attempt:
             },
             exc_info=_shown(error) if failed else None,
         )
+
+
+def _end(context: Context, settle: Callable[[Outcome], None], outcome: Outcome) -> None:
+    """Settle; what the job said is written before its end is."""
+    if context.said is not None:
+        context.close()
+    settle(outcome)
 
 
 def _shown(error: BaseException | None) -> BaseException | None:

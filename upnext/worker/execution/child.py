@@ -15,7 +15,9 @@ from upnext.tasks.context import Context, current_context
 from upnext.tasks.control import Discard, Retry, Snooze
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.modules import ModuleSource, load
+from upnext.worker.execution.child_host import ChildHost
 from upnext.worker.execution.failure import failure_of
+from upnext.worker.reporting.capture import capturing
 
 
 @frozen(kw_only=True)
@@ -35,18 +37,29 @@ _ANY = (Exception, SystemExit, KeyboardInterrupt)
 
 
 def run_in_child(
-    source: ModuleSource, qualname: str, name: str, arguments: bytes, context: Context
+    source: ModuleSource,
+    qualname: str,
+    name: str,
+    arguments: bytes,
+    context: Context,
+    host: ChildHost | None = None,
 ) -> Answer:
-    """Call a task's function in this process."""
+    """Call a task's function in this process; `host` stands for the worker."""
     _leave_stopping_to_the_parent()
+    context = context.portable(host)
     token = current_context.set(context)
     try:
         definition = _find(source, qualname, name)
-        return _call(definition, arguments)
+        if host is not None:
+            host.log_as_the_worker()
+        with capturing():
+            return _call(definition, arguments)
     except _ANY as error:  # whatever importing the user's module raises
         return Answer(failure=failure_of(error), retryable=True)
     finally:
         current_context.reset(token)
+        if context.said is not None:
+            context.close()  # before the answer: what it said is heard first
 
 
 def _call(definition: TaskDefinition, arguments: bytes) -> Answer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -13,11 +15,17 @@ from attrs import define
 
 from upnext.errors import CodecError, ConfigurationError
 from upnext.model.outcome import Failure
+from upnext.model.report import Pace
 from upnext.tasks.context import Context
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.modules import ModuleSource, locate
 from upnext.worker.execution.child import Answer, run_in_child
+from upnext.worker.execution.child_host import ChildHost
 from upnext.worker.queue_config import SyncExecutor
+from upnext.worker.reporting.hatch import Hatch
+
+HEARING_LIMIT = 1.0
+"""Seconds that the last words of a killed process may take to arrive."""
 
 Invocation = Callable[[TaskDefinition, bytes, Context], Awaitable[bytes]]
 """Call the function with encoded arguments; the encoded result, or what it raised."""
@@ -59,13 +67,14 @@ class Invocations:
     sync_executor: SyncExecutor
     threads: anyio.CapacityLimiter
     processes: anyio.CapacityLimiter
+    hatch: Hatch | None = None
 
     def of(self, definition: TaskDefinition) -> Invocation:
         """How this task's function is called."""
         if definition.is_async:
             return in_loop
         if self.sync_executor is SyncExecutor.PROCESS:
-            return InProcess(_source_of(definition), self.processes)
+            return InProcess(_source_of(definition), self.processes, self.hatch)
         return partial(in_thread, self.threads)
 
 
@@ -104,6 +113,8 @@ class InProcess:
 
     source: ModuleSource
     processes: anyio.CapacityLimiter
+    hatch: Hatch | None = None
+    """Where the process hands in what the job says."""
 
     async def __call__(
         self, definition: TaskDefinition, arguments: bytes, context: Context
@@ -114,6 +125,12 @@ class InProcess:
             if not _came_too_early(error):
                 raise WorkerProcessDiedError from None
             answer = await self._call_again(definition, arguments, context)
+        finally:
+            if self.hatch is not None and (over := self.hatch.leave(context.held)) is not None:
+                context.has_spoken()
+                if not over.is_set():  # it was killed; what it said last is still on its way
+                    with anyio.move_on_after(HEARING_LIMIT, shield=True):
+                        await over.wait()
         if answer.failure is not None:
             raise RemoteError(answer, answer.failure)
         assert answer.result is not None
@@ -135,8 +152,24 @@ class InProcess:
             definition.name,
             arguments,
             context.portable(),  # a process keeps its slot while it waits
+            self._host_of(context),
             cancellable=True,
             limiter=self.processes,
+        )
+
+    def _host_of(self, context: Context) -> ChildHost | None:
+        if self.hatch is None:
+            return None
+        left = context.time_left()
+        return ChildHost(
+            address=self.hatch.address,
+            ends_at=None if left is None else time.monotonic() + left,
+            pace=Pace(context.progress_min_delta, context.progress_min_interval_seconds),
+            captures_logs=context.captures_logs,
+            levels=(
+                logging.getLogger().level,
+                logging.getLogger("upnext.job").getEffectiveLevel(),
+            ),
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import anyio
+import anyio.from_thread
+from anyio import NoEventLoopError
 from attrs import define, frozen
 
-from upnext.model.job import Job
+from upnext.model.job import Held, Job
 from upnext.model.outcome import Outcome
 from upnext.model.status import CancelReason
 
@@ -35,6 +37,31 @@ class Running:
 
     def __init__(self) -> None:
         self._attempts: dict[tuple[str, int], Attempted] = {}
+        self._hard: anyio.CancelScope | None = None
+
+    def within(self, hard: anyio.CancelScope) -> None:
+        """The scope around all attempts; its end is a hard stop."""
+        self._hard = hard
+
+    def find(self, job: Job | Held) -> Attempted | None:
+        """The attempt at a job, if it runs; from any thread."""
+        return self._attempts.get((job.id, job.delivery))
+
+    def stops(self, *, in_loop: bool) -> bool:
+        """Whether a hard stop cancels what runs.
+
+        Args:
+            in_loop: Whether it is asked on the event loop; a job's own thread is the other choice.
+        """
+        if in_loop:
+            return self._hard is not None and self._hard.cancel_called
+        try:
+            anyio.from_thread.check_cancelled()
+        except NoEventLoopError:  # a thread that the job started by itself
+            return False
+        except BaseException:
+            return True
+        return False
 
     def begin(self, job: Job, scope: anyio.CancelScope) -> Attempted:
         """An attempt begins; its function is about to run in this scope."""

@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as SilentServerError
 
 from upnext.model.outcome import Outcome, Settled
 from upnext.worker.ports import SettlePort
+from upnext.worker.reporting.mailbox import Mailbox
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.settlement.receipts import Receipts
@@ -38,6 +39,8 @@ class Flusher:
     leases: Leases
     batch_size: int
     interval: float
+    mailbox: Mailbox | None = None
+    """What jobs said: it is written before their end is."""
     receipts: Receipts = field(factory=Receipts)
     written: int = field(default=0, init=False)
     _flushed_at: float = field(default=-inf, init=False)
@@ -74,6 +77,8 @@ class Flusher:
     async def _write(self, batch: list[Outcome]) -> None:
         written = False
         try:
+            if self.mailbox is not None and not self.mailbox.empty:
+                await self.mailbox.written(outcome.held for outcome in batch)
             answers = await self.store.settle(self.worker, batch)
             written = True
         finally:
