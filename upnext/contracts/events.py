@@ -16,6 +16,10 @@ do not apply are absent.
     rescued           its worker was lost       attempt delivery worker reason
     cancel_requested  its worker was told       attempt worker reason
     complete failed cancelled expired           attempt delivery worker started result error reason
+    paused            claims are refused        due
+    resumed           claims are served again   reason
+
+The last two are of the function itself: their job id is `-`.
 """
 
 from __future__ import annotations
@@ -41,6 +45,8 @@ class EventType(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    PAUSED = "paused"
+    RESUMED = "resumed"
 
 
 @frozen(kw_only=True)

@@ -78,6 +78,7 @@ class BlockingStore:
         channel = self.keys.worker_channel(worker)
         for name in functions:
             self._client.zrem(self.keys.hungry(name), channel)
+            self._client.zrem(self.keys.barred(name), channel)
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Listener]:

@@ -71,13 +71,14 @@ def compose(
         Running(),
         StoreClock(),
     )
-    demand = Demand(functions)
+    limited = frozenset(name for name, task in definitions.items() if task.is_limited)
+    demand = Demand(functions, limited)
     inbox = Inbox(slots, queue.inbox_size)
     outbox = Outbox(queue.outbox_size)
     stager = Stager(store, functions)
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager
+        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager, limited
     )
     flusher = Flusher(
         store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000

@@ -50,6 +50,8 @@ class Canceller:
     leases: Leases
     fetcher: Fetcher
     stager: Stager
+    limited: frozenset[str] = frozenset()
+    """Functions whose jobs this worker takes only when they can start at once."""
     _prefixes: Mapping[str, str] = field(init=False)
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
@@ -91,7 +93,10 @@ class Canceller:
         for name in self.functions:
 
             def due(payload: bytes, name: str = name) -> None:
-                self.stager.note(name)
+                if payload == b"pause":
+                    self._hand_back(name)
+                else:
+                    self.stager.note(name)
 
             ears.append(subscribe(self.keys.due_channel(name), due, self._gap))
         return ears
@@ -114,7 +119,7 @@ class Canceller:
             name = self._prefixes.get(rest)
             if name is not None:
                 self.fetcher.demand.note(name)
-                if self.inbox.full:
+                if self.inbox.full or (self.inbox.idle <= 0 and name in self.limited):
                     self._unheeded[name] = None
                     self._errand.wake()
         elif verb == "cancel":
@@ -131,6 +136,11 @@ class Canceller:
         job = job_of(name, row, now)
         if not self.fetcher.take(job):
             self.outbox.put(_unstarted(job, Ending.RELEASE, "no free slot"))
+
+    def _hand_back(self, function: str) -> None:
+        """It was paused: what has not started waits with the others."""
+        for job in self.inbox.withdraw_all(function):
+            self.outbox.put(_unstarted(job, Ending.RELEASE, "paused"))
 
     def _cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> None:
         if self.running.cancel(job_id, delivery, reason, message):
