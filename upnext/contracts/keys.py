@@ -31,7 +31,14 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
 
-Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.
+Under the prefix of a routing group, `upnext:{<workspace>:@<tag>}:`
+
+    most            string   jobs of the group that run at once
+    held            hash     worker id -> permits that it has
+    until           zset     worker id -> Unix ms when they end, unless renewed
+    line            zset     channels of workers that want more -> since when
+
+Per workspace, outside any function: `upnext:<workspace>:functions`, `:paused`, `:worker:<id>`.
 """
 
 from __future__ import annotations
@@ -92,6 +99,10 @@ class Keys:
 
     def barred(self, name: str) -> str:
         return f"{self.function(name)}barred"
+
+    def group(self, name: str) -> str:
+        """The prefix of the keys of a routing group."""
+        return self.tagged("@" + function_tag(name))
 
     @property
     def paused(self) -> str:

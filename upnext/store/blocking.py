@@ -19,6 +19,7 @@ from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.lookup import parse_record
+from upnext.store.permit import permit_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.scripts import library
 from upnext.store.watch import watch_call
@@ -72,6 +73,14 @@ class BlockingStore:
         calls = renew_calls(self.keys, worker, held)
         replies = self._call.call_many(calls, idempotent=True)
         return [revoked for reply in replies for revoked in parse_revoked(reply)]
+
+    def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None:
+        """Hold permits of a group: as `Store.permit`."""
+        call = permit_call(self.keys, group, worker, holding, wanting, ttl, most)
+        [count] = self._call.call_many([call], idempotent=True)
+        return None if count < 0 else count
 
     def withdraw(self, worker: str, functions: Sequence[str]) -> None:
         """Have no more jobs handed over to this worker until it claims again."""

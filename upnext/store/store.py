@@ -19,6 +19,7 @@ from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.limits import limits_call
 from upnext.store.lookup import parse_record
 from upnext.store.pause import pause_call
+from upnext.store.permit import permit_call
 from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.rescue import parse_rescued, rescue_call
@@ -160,6 +161,18 @@ class Store:
             new = [name for name, added in zip(definitions, written[::2], strict=True) if added]
             calls += [pause_call(self.keys, self.bounds, name, until) for name in new]
         await self._call.call_many(calls, idempotent=True)
+
+    async def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None:
+        """Hold permits of a group for `ttl` milliseconds: see `permit_call`.
+
+        Returns:
+            How many the worker has now; None when the group has no limit.
+        """
+        call = permit_call(self.keys, group, worker, holding, wanting, ttl, most)
+        [count] = await self._call.call_many([call], idempotent=True)
+        return None if count < 0 else count
 
     async def pause(
         self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None

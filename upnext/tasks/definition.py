@@ -14,7 +14,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from upnext.contracts.codec import ArgumentsCodec, ResultCodec, hints_of
 from upnext.model.identity import function_tag
-from upnext.model.limits import MOST_UNITS, limit_keys
+from upnext.model.limits import MOST_UNITS, Limits, limit_keys
 from upnext.model.policy import ErrorTypes, RateLimit, RetryPolicy, retries_on, seconds
 from upnext.tasks.hooks import Hook, code_of, is_async, module_of, name_of
 from upnext.tasks.limit_key import KeyTemplate
@@ -198,6 +198,11 @@ class TaskDefinition:
     def __attrs_post_init__(self) -> None:
         if self.group_max_concurrency is not None and self.routing_group is None:
             raise ValueError("group_max_concurrency limits a group: give routing_group, too")
+
+    @property
+    def limits(self) -> Limits:
+        """How it is limited, as the queue has it."""
+        return Limits.of(orjson.loads(self.describe()))
 
     @property
     def is_limited(self) -> bool:

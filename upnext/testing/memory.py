@@ -35,6 +35,7 @@ from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.limits import limits
 from upnext.testing.memory_store.pause import pause
+from upnext.testing.memory_store.permit import Group, permit
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.recover import recover
 from upnext.testing.memory_store.renew import renew
@@ -94,6 +95,7 @@ class MemoryStore:
         self._channels = Channels()
         self._definitions: dict[str, bytes] = {}
         self._paused: int | None = None
+        self._groups: dict[str, Group] = {}
         self._beats: dict[str, tuple[bytes, int]] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
@@ -240,6 +242,16 @@ class MemoryStore:
         if self._paused is not None and not 0 < self._paused <= now:
             for name in new:
                 pause(self._function(name, now), self._paused)
+
+    async def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None:
+        """Hold permits of a group; None when the group has no limit."""
+        now, prefix = await self._now(), self.keys.group(group)
+        known = self._groups.setdefault(prefix, Group(prefix))
+        channel = self.keys.worker_channel(worker)
+        count = permit(known, self._channels, now, worker, channel, holding, wanting, ttl, most)
+        return None if count < 0 else count
 
     async def pause(
         self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None

@@ -56,9 +56,20 @@ class RenewPort(Protocol):
     async def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]: ...
 
 
+class PermitPort(Protocol):
+    """Hold permits of groups."""
+
+    async def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None: ...
+
+
 class BlockingRenewPort(Protocol):
     """Keep leases from a thread, over a socket of its own."""
 
+    def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None: ...
     def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]: ...
     def withdraw(self, worker: str, functions: Sequence[str]) -> None: ...
     def close(self) -> None: ...
@@ -86,6 +97,14 @@ class PresencePort(Protocol):
 
 
 class StorePort(
-    ClaimPort, RescuePort, StagePort, SettlePort, RenewPort, HearPort, PresencePort, Protocol
+    ClaimPort,
+    RescuePort,
+    StagePort,
+    SettlePort,
+    RenewPort,
+    HearPort,
+    PresencePort,
+    PermitPort,
+    Protocol,
 ):
     """All of it, as the composition root hands it over."""

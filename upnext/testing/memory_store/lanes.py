@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from upnext.testing.memory_store.record import Record
 
-
 KEYED = "*"
 """The lane of claimed jobs that have limit keys; they wait elsewhere (`ring.py`)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 from attrs import define, field
@@ -52,13 +52,17 @@ class Canceller:
     stager: Stager
     limited: frozenset[str] = frozenset()
     """Functions whose jobs this worker takes only when they can start at once."""
-    _prefixes: Mapping[str, str] = field(init=False)
+    groups: Mapping[str, Sequence[str]] = field(factory=dict[str, "Sequence[str]"])
+    """Group -> its functions here."""
+    _prefixes: dict[str, tuple[str, ...]] = field(init=False)
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
     _errand: Waiter = field(factory=Waiter, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._prefixes = {self.keys.function(name): name for name in self.functions}
+        self._prefixes = {self.keys.function(name): (name,) for name in self.functions}
+        for group, names in self.groups.items():
+            self._prefixes[self.keys.group(group)] = tuple(names)
 
     async def run(self) -> None:
         subscriptions = self._subscribe()
@@ -116,8 +120,7 @@ class Canceller:
             return
         verb, _, rest = payload.decode(errors="replace").partition(" ")
         if verb == "work":
-            name = self._prefixes.get(rest)
-            if name is not None:
+            for name in self._prefixes.get(rest, ()):
                 self.fetcher.demand.note(name)
                 if self.inbox.full or (self.inbox.idle <= 0 and name in self.limited):
                     self._unheeded[name] = None
@@ -130,10 +133,10 @@ class Canceller:
 
     def _accept(self, payload: bytes) -> None:
         prefix, now, row = unpack_handed(payload)
-        name = self._prefixes.get(prefix)
-        if name is None:
+        names = self._prefixes.get(prefix)
+        if names is None:
             return
-        job = job_of(name, row, now)
+        job = job_of(names[0], row, now)
         if not self.fetcher.take(job):
             self.outbox.put(_unstarted(job, Ending.RELEASE, "no free slot"))
 

@@ -56,7 +56,7 @@ class Demand:
             if wait is None:
                 self._alarms.pop(function, None)
             else:
-                # Half a millisecond late is right on time; half a millisecond early is a round trip.
+                # Half a millisecond late is right on time; as much too early is a round trip.
                 self._alarms[function] = now + wait / 1000 + 0.0005
 
     def ring(self) -> None:
