@@ -18,7 +18,7 @@ from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.limits import limits_call
 from upnext.store.lookup import parse_record
-from upnext.store.pause import pause_call
+from upnext.store.pause import parse_paused, pause_all_command, pause_call
 from upnext.store.permit import permit_call
 from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
@@ -190,9 +190,7 @@ class Store:
         if delay is not None:
             until, delay = await self.now() + delay, None
         if functions is None:
-            expiry = () if until is None else ("PXAT", max(1, until))
-            command = ("SET", self.keys.paused, until or 0, *expiry)
-            await self._link.execute(*command, idempotent=True)
+            await self._link.execute(*pause_all_command(self.keys, until), idempotent=True)
             functions = await self.functions()
         calls = [pause_call(self.keys, self.bounds, name, until) for name in functions]
         await self._call.call_many(calls, idempotent=True)
@@ -220,14 +218,8 @@ class Store:
         """
         names = await self.functions() if functions is None else list(functions)
         gates = [("HGET", self.keys.gate(name), "paused") for name in names]
-        replies = raise_first(await self._link.execute_many([("TIME",), *gates], idempotent=True))
-        now = int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000
-        found = {
-            name: int(until)
-            for name, until in zip(names, replies[1:], strict=True)
-            if until is not None
-        }
-        return {name: until for name, until in found.items() if not until or until > now}
+        replies = raise_first(await self._link.execute_many(gates, idempotent=True))
+        return parse_paused(names, await self.now(), replies)
 
     async def functions(self) -> list[str]:
         """The names of all functions that a worker ever declared in this workspace."""
