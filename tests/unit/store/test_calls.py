@@ -38,7 +38,7 @@ def test_enqueue_writes_three_words_for_a_plain_job_and_fourteen_for_another() -
     assert (call.verb, tuple(call.keys)) == ("enqueue", (P,))
     words = list(call.args)
     assert words[:4] == [50, 1_000, 7, "f"]
-    assert words[4:17] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w", "1:a"]
+    assert words[4:18] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w", "1:a"]
     assert words[18:] == ["f-" + "1".zfill(32), b"{}", ""]
 
 
