@@ -43,6 +43,12 @@ OUTPUT = {
         "digest 0aa9d23b91f5",
         "upnext.TaskTimeoutError: ",
     ],
+    "limits": [
+        "8 jobs at 5/s took 0.",
+        "small, month 1: True that it waited less than a second",
+        "paused: export",
+        "resumed: 1",
+    ],
     "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[2].price: "],
 }
 """How each line of an example's output begins; `census` has tests of its own."""

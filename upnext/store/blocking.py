@@ -91,7 +91,7 @@ class BlockingStore:
             seconds, micros = cast("Any", self._client).time()
             until = seconds * 1000 + micros // 1000 + delay
         if functions is None:
-            self._client.execute_command(*pause_all_command(self.keys, until))
+            cast("Any", self._client).execute_command(*pause_all_command(self.keys, until))
             functions = self.functions()
         calls = [pause_call(self.keys, self.bounds, name, until) for name in functions]
         self._call.call_many(calls, idempotent=True)

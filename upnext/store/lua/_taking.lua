@@ -52,9 +52,12 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing)
   local jobs, looked, most, gate = {}, 0, want, nil
 
   local function start(id, job, row, lane, entry)
-    if gate then
+    if gate and (gate.max or gate.keymax) then -- its end makes room
       redis.call('HSET', job, 'status', 'running', 'attempt', row[3], 'delivery', row[4],
         'worker', worker, 'claimed', now, 'lane', lane, 'entry', entry, 'more', 1, 'limited', 1)
+    elseif lane == KEYED then
+      redis.call('HSET', job, 'status', 'running', 'attempt', row[3], 'delivery', row[4],
+        'worker', worker, 'claimed', now, 'lane', lane, 'entry', entry)
     else
       redis.call('HSET', job, 'status', 'running', 'attempt', row[3], 'delivery', row[4],
         'worker', worker, 'claimed', now)

@@ -15,9 +15,9 @@ class Group:
 
     prefix: str
     most: int | None = None
-    held: dict[str, tuple[int, int]] = field(factory=dict)
+    held: dict[str, tuple[int, int]] = field(factory=dict[str, tuple[int, int]])
     """Worker -> how many it has, and until when."""
-    line: dict[str, int] = field(factory=dict)
+    line: dict[str, int] = field(factory=dict[str, int])
     """Channels of workers that want more -> since when."""
 
 

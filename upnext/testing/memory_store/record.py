@@ -31,7 +31,7 @@ class Record:
     keys: str = ""
     """Its limit keys."""
     limited: bool = False
-    """Whether it was claimed through a gate."""
+    """Whether its end makes room under a limit."""
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
     delivery: int = 0

@@ -45,13 +45,15 @@ class Ring:
 
     limits: Limits = field(factory=Limits)
     paused: int | None = None
-    waiting: dict[str, dict[str, tuple[int, int]]] = field(factory=dict, init=False)
+    waiting: dict[str, dict[str, tuple[int, int]]] = field(
+        factory=dict[str, dict[str, tuple[int, int]]], init=False
+    )
     keyed: bool = field(default=False, init=False)
-    buckets: dict[str, Bucket] = field(factory=dict, init=False)
-    timed: dict[str, int] = field(factory=dict, init=False)
-    busy: dict[str, set[str]] = field(factory=dict, init=False)
-    stuck: dict[str, dict[str, None]] = field(factory=dict, init=False)
-    _turns: dict[str, None] = field(factory=dict, init=False)
+    buckets: dict[str, Bucket] = field(factory=dict[str, Bucket], init=False)
+    timed: dict[str, int] = field(factory=dict[str, int], init=False)
+    busy: dict[str, set[str]] = field(factory=dict[str, set[str]], init=False)
+    stuck: dict[str, dict[str, None]] = field(factory=dict[str, dict[str, None]], init=False)
+    _turns: dict[str, None] = field(factory=dict[str, None], init=False)
     _order: int = field(default=0, init=False)
 
     @property

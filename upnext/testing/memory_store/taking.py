@@ -150,7 +150,10 @@ class _Taking:
         job.attempt += 1
         job.delivery += 1
         job.worker, job.claimed, job.renewed = self.worker, now, now
-        job.limited = job.limited or self.gate is not None
+        if self.gate is not None:  # whether its end makes room
+            limits = self.gate.limits
+            counted = limits.most is not None or limits.most_per_key is not None
+            job.limited = job.limited or counted
         queue.emit("running", job, attempt=job.attempt, delivery=job.delivery, worker=self.worker)
         self.jobs.append(job.as_job(now))
         return True
