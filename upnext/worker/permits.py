@@ -155,7 +155,7 @@ class Permits:
     def _cut(
         self, wants: Sequence[tuple[str, int]], room: dict[str, int]
     ) -> tuple[list[tuple[str, int]], list[str]]:
-        """What may be claimed with these permits, and the functions that get less than wanted."""
+        """What may be claimed with these permits, and the functions that are left none."""
         allowed: list[tuple[str, int]] = []
         cut: list[str] = []
         for name, count in wants:
@@ -165,7 +165,7 @@ class Permits:
                 room[group] -= part
             if part or not count:
                 allowed.append((name, part))
-            if part < count:
+            if count and not part:
                 cut.append(name)
         return allowed, cut
 
