@@ -113,6 +113,10 @@ class Canceller:
     async def _pass_on(self) -> None:
         names, self._unheeded = list(self._unheeded), {}
         await self.store.claim(self.worker, [(name, 0) for name in names])
+        for name in self.limited.intersection(names):
+            # To pass news of a limit on is to wait for it no more; a claim that was under way may
+            # have left slots free, and then nobody would tell us again.
+            self.fetcher.demand.note(name)
 
     def _hear(self, payload: bytes) -> None:
         if payload.startswith(b"job "):
