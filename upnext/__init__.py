@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from upnext.client.future import Future
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
+    from upnext.client.pauses import pause, pause_sync, paused, resume, resume_sync
     from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
     from upnext.errors import (
         ArtifactError,
@@ -78,6 +79,11 @@ __all__ = [
     "gather",
     "get_current_context",
     "map_tasks",
+    "pause",
+    "pause_sync",
+    "paused",
+    "resume",
+    "resume_sync",
     "run",
     "submit_many",
 ]
@@ -87,6 +93,7 @@ _HOMES = {
     "upnext.client.future": ("Future",),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
+    "upnext.client.pauses": ("pause", "pause_sync", "paused", "resume", "resume_sync"),
     "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),
     "upnext.errors": (
         "ArtifactError",

@@ -122,3 +122,35 @@ def test_a_broker_that_refuses_is_not_one_that_is_gone(start_server: Any, tmp_pa
 
     assert line.startswith("The broker refused: ")
     assert "password" in line
+
+
+def test_pause_and_resume(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    url = ("--redis-url", redis_url)
+    queue.declare("mail", "export")
+    queue.submit("mail")
+
+    assert upnext("pause", *url, cwd=tmp_path).stdout == "Nothing is paused.\n"
+    done = upnext("pause", "mail", "--until", "10m", *url, cwd=tmp_path)
+    assert done.stdout.startswith("mail: paused until 20")
+    assert upnext("pause", "export", *url, cwd=tmp_path).stdout == "export: paused until resumed.\n"
+    shown = upnext("pause", *url, cwd=tmp_path).stdout.splitlines()
+    assert [line.partition(":")[0] for line in shown] == ["export", "mail"]
+    assert upnext("resume", "mail", *url, cwd=tmp_path).stdout == "1 task resumed.\n"
+    assert queue.claim("mail").function == "mail"
+
+    assert "Everything: paused" in upnext("pause", "--all", *url, cwd=tmp_path).stdout
+    assert upnext("resume", "--all", *url, cwd=tmp_path).stdout == "2 tasks resumed.\n"
+
+
+def test_what_cannot_be_paused(queue: Queue, redis_url: str, tmp_path: Path) -> None:
+    url = ("--redis-url", redis_url)
+    queue.declare("mail")
+    for words, said, code in (
+        (("pause", "male"), "No worker ever declared male here. There are: mail.", 1),
+        (("pause", "--worker", "shop"), "No worker named shop is alive", 1),
+        (("pause", "--until", "10m"), "Say what to pause", 2),
+        (("pause", "mail", "--until", "soon"), "neither a time from now", 2),
+        (("pause", "mail", "--until", "2030-01-01T00:00"), "has no time zone", 2),
+        (("resume",), "Say what to resume", 2),
+    ):
+        assert said in error_of(*words, *url, cwd=tmp_path, code=code)

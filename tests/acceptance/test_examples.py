@@ -54,6 +54,12 @@ OUTPUT = {
         "paid after 2 days",
         "charge(customer=7)  scheduled in 30 days, 0:00:00",
     ],
+    "limits": [
+        "8 jobs at 5/s took 0.",
+        "small, month 1: True that it waited less than a second",
+        "paused: export",
+        "resumed: 1",
+    ],
     "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[2].price: "],
 }
 """How each line of an example's output begins; `census` has tests of its own."""

@@ -146,7 +146,7 @@ class ServerSubject:
     def lanes(self, function: str = "work") -> list[str]:
         """The keys of the lanes, in claim order."""
         prefix = KEYS.function(function)
-        names: list[bytes] = self.client.zrange(prefix + "lanes", 0, -1, desc=True)
+        names: list[bytes] = self.client.zrevrangebyscore(prefix + "lanes", 900, "-inf")
         return [f"{prefix}lane:{name.decode()}" for name in names]
 
     def lives_for(self, job_id: str) -> int | None:

@@ -143,5 +143,5 @@ async def test_an_unknown_tree_reaches_nothing(store: Store) -> None:
 async def test_declared_functions_are_known(store: Store) -> None:
     assert await store.functions() == []
     await store.declare({"send mail": b"{}", "work": b"{}"})
-    await store.declare({"work": b"[]"})
+    await store.declare({"work": b'{"retries":1}'})
     assert sorted(await store.functions()) == ["send mail", "work"]

@@ -132,7 +132,8 @@ class Rig:
         """The keys of a function's lanes."""
         prefix = KEYS.function(name)
         return [
-            f"{prefix}lane:{lane.decode()}" for lane in self.client.zrange(prefix + "lanes", 0, -1)
+            f"{prefix}lane:{lane.decode()}"
+            for lane in self.client.zrangebyscore(prefix + "lanes", "-inf", 900)
         ]
 
     def in_lanes(self, name: str) -> tuple[int, int]:

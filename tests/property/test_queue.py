@@ -378,5 +378,5 @@ def test_the_queue_does_what_its_model_does() -> None:
         )
 
 
-_PERMANENT = ("lanes", "share", "definition", "dead", "journal")
+_PERMANENT = ("lanes", "share", "definition", "dead", "journal", "order")
 """What stays of a function for ever: few and small."""

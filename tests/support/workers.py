@@ -24,11 +24,17 @@ class WorkerProcess:
     Its output is read by a thread all the time, so that a test can wait for a line of it.
     """
 
-    def __init__(self, url: str, *options: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        program: Path = SERVICE,
+    ) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "upnext", "run", str(SERVICE), "--redis-url", url, *options],
+            [sys.executable, "-m", "upnext", "run", str(program), "--redis-url", url, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -95,13 +101,14 @@ class WorkerProcess:
 
 @contextmanager
 def workers(
-    url: str, ledger: Path, env: Mapping[str, str] | None = None
+    url: str, ledger: Path, env: Mapping[str, str] | None = None, program: Path = SERVICE
 ) -> Iterator[Callable[..., WorkerProcess]]:
     """Start workers with `start(*options)`, ready when it returns; they end with the block."""
     started: list[WorkerProcess] = []
 
     def start(*options: str, ready: bool = True) -> WorkerProcess:
-        worker = WorkerProcess(url, *options, env={"TEST_LEDGER": str(ledger), **(env or {})})
+        settings = {"TEST_LEDGER": str(ledger), **(env or {})}
+        worker = WorkerProcess(url, *options, env=settings, program=program)
         started.append(worker)
         if ready:
             worker.wait_for(STARTED)

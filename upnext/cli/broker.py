@@ -17,6 +17,7 @@ from upnext.redis.blocking import BlockingCaller
 from upnext.redis.embedded import embedded
 from upnext.redis.url import Address
 from upnext.settings import Settings
+from upnext.store.blocking import BlockingStore
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import (
     CancelVerdict,
@@ -25,6 +26,7 @@ from upnext.store.cancel import (
     parse_cancelled,
 )
 from upnext.store.lookup import parse_record
+from upnext.store.pause import parse_paused
 from upnext.store.scripts import library
 
 PATIENCE = 1.0
@@ -35,6 +37,7 @@ class _Client(Protocol):
     """What is used of redis-py's blocking client, whose own annotations mix in the async one."""
 
     def hgetall(self, name: str) -> dict[bytes, bytes]: ...
+    def hget(self, name: str, key: str) -> bytes | None: ...
     def hvals(self, name: str) -> list[bytes]: ...
     def get(self, name: bytes) -> bytes | None: ...
     def scan_iter(self, match: str, count: int) -> Iterator[bytes]: ...
@@ -52,6 +55,7 @@ class Broker:
     bounds: Bounds
     _client: _Client
     _caller: BlockingCaller
+    _store: BlockingStore
 
     def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it."""
@@ -71,6 +75,24 @@ class Broker:
             for name in self._client.hvals(self.keys.functions)
         ]
         return sum(self._caller.call_many(calls, idempotent=True))
+
+    def functions(self) -> list[str]:
+        """The names of all functions that a worker ever declared."""
+        return self._store.functions()
+
+    def pause(self, functions: list[str] | None, until: int | None, delay: int | None) -> int:
+        """Pause functions, or all; Unix milliseconds when it ends by itself, or 0."""
+        return self._store.pause(functions, until, delay)
+
+    def resume(self, functions: list[str] | None) -> int:
+        """Resume functions, or all; how many were paused."""
+        return self._store.resume(functions)
+
+    def paused(self) -> dict[str, int]:
+        """The functions that are paused, and until when; 0: until they are resumed."""
+        names = self.functions()
+        told = [self._client.hget(self.keys.gate(name), "paused") for name in names]
+        return parse_paused(names, round(self.now() * 1000), told)
 
     def round_trip(self) -> float:
         """Ping the server; the answer is in milliseconds."""
@@ -126,7 +148,8 @@ def open_broker(redis_url: str | None) -> Generator[Broker]:
         client = address.blocking_client(client_name="upnext-cli")
         stack.callback(client.close)
         caller = BlockingCaller(client, library(), patience=PATIENCE)
-        yield Broker(address, keys, bounds, cast("_Client", client), caller)
+        store = BlockingStore(client, keys, bounds, patience=PATIENCE)
+        yield Broker(address, keys, bounds, cast("_Client", client), caller, store)
 
 
 def read_settings() -> tuple[Settings, Keys]:

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from upnext import __version__
-from upnext.cli.commands import call, cancel, health, inspect, list, run, status  # noqa: A004
+from upnext.cli.commands import (
+    call,
+    cancel,
+    health,
+    inspect,
+    list,  # noqa: A004
+    pause,
+    run,
+    status,
+)
 from upnext.cli.explain import FAILURE, CommandError, explain
 from upnext.cli.visible import one_line, visible
 
@@ -62,6 +71,14 @@ app.command(
 )
 app.command(
     cancel.cancel, usage="Usage: upnext cancel JOB_ID [OPTIONS]", help_epilogue=cancel.EXAMPLES
+)
+app.command(
+    pause.pause, usage="Usage: upnext pause [TASKS...] [OPTIONS]", help_epilogue=pause.EXAMPLES
+)
+app.command(
+    pause.resume,
+    usage="Usage: upnext resume [TASKS...] [OPTIONS]",
+    help_epilogue=pause.RESUME_EXAMPLES,
 )
 app.command(health.health, help_epilogue=health.EXAMPLES)
 

@@ -66,7 +66,9 @@ class TaskDeclarations:
         cache_key: str | None = None,
         cache_ttl: int | None = None,
         rate_limit: str | None = None,
+        rate_limit_key: str | None = None,
         max_concurrency: int | None = None,
+        concurrency_key: str | None = None,
         routing_group: str | None = None,
         group_max_concurrency: int | None = None,
         dead_letter: bool = False,
@@ -96,7 +98,11 @@ class TaskDeclarations:
             cache_key: Names a cached result.
             cache_ttl: Seconds that it is kept.
             rate_limit: So many starts in a time, in the workspace: "100/m", "5/10s", "10/minute".
+            rate_limit_key: Whose rate it is: a template over arguments, such as "{tenant_id}" or
+                "{order.customer}". Each value has a rate of its own, and takes its turn.
             max_concurrency: Most of its jobs that run at once, in the workspace.
+            concurrency_key: Whose jobs are counted, as `rate_limit_key`: then `max_concurrency` is
+                how many of each value run at once.
             routing_group: A label that several tasks share.
             group_max_concurrency: Most jobs of the group that run at once, in the workspace.
             dead_letter: Keep a job that fails for good aside, for a replay.

@@ -47,9 +47,9 @@ class SubmitOptions:
         """
         changes: dict[str, Any] = {}
         if delay is not None:
-            changes["delay"] = _milliseconds(delay, "delay")
+            changes["delay"] = milliseconds(delay, "delay")
         if at is not None:
-            changes["at"] = _moment(at, "at")
+            changes["at"] = moment(at, "at")
         if delay is not None and at is not None:
             raise ValueError("give either delay or at, not both")
         if delay is not None or at is not None:
@@ -57,9 +57,9 @@ class SubmitOptions:
         if priority is not None:
             changes["priority"] = _priority(priority)
         if isinstance(deadline, datetime):
-            changes |= {"deadline": _moment(deadline, "deadline"), "budget": None}
+            changes |= {"deadline": moment(deadline, "deadline"), "budget": None}
         elif deadline is not None:
-            changes |= {"deadline": None, "budget": _milliseconds(deadline, "deadline")}
+            changes |= {"deadline": None, "budget": milliseconds(deadline, "deadline")}
         if key is not None:
             changes["key"] = checked_key(key)
         if wait_timeout is not None:
@@ -89,11 +89,17 @@ def _priority(value: int) -> int:
     return value
 
 
-def _milliseconds(value: float | timedelta, what: str) -> int:
+def milliseconds(value: float | timedelta, what: str) -> int:
+    """A duration, given in seconds or as a `timedelta`."""
     return round(seconds(value, what) * 1000)
 
 
-def _moment(value: datetime, what: str) -> int:
+def moment(value: datetime, what: str) -> int:
+    """Unix milliseconds of a moment.
+
+    Raises:
+        ValueError: it has no time zone.
+    """
     if value.tzinfo is None:
         example = datetime.fromtimestamp(time.time()).astimezone().isoformat(timespec="seconds")
         raise ValueError(

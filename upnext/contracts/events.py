@@ -19,6 +19,10 @@ do not apply are absent.
     checkpoint        saved by the job          attempt delivery worker said checkpoint
     log               logged by the job         attempt delivery worker said n line
     complete failed cancelled expired           attempt delivery worker started result error reason
+    paused            claims are refused        due
+    resumed           claims are served again   reason
+
+The last two are of the function itself: their job id is `-`.
 """
 
 from __future__ import annotations
@@ -47,6 +51,8 @@ class EventType(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    PAUSED = "paused"
+    RESUMED = "resumed"
 
 
 @frozen(kw_only=True)

@@ -19,11 +19,28 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     dead            zset     dead letters -> Unix ms
     strange         stream   entries that no job stands behind, kept for a human
     hungry          zset     channels of workers with free slots and nothing to do -> since when
+    gate            hash     limits of the function, and until when it is paused
+    barred          zset     channels of workers with free slots that wait for a limit -> since when
+    rate:<key>      string   how much of a rate is left; '' is the whole function's
+    wait:<keys>     zset     waiting jobs that have these limit keys, by priority and order
+    ring            zset     limit keys whose jobs may run, by their turn
+    timed           zset     limit keys that the rate holds back -> Unix ms of the next start
+    busy:<key>      set      running jobs of one concurrency key
+    stuck:<key>     zset     limit keys that wait for a running job of this concurrency key to end
+    full            set      concurrency keys that have some stuck
+    parked, order   string   how many jobs wait by limit keys; a counter for their order
     events          stream   every transition, for history: see contracts/events.py
     journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
 
-Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.
+Under the prefix of a routing group, `upnext:{<workspace>:@<tag>}:`
+
+    most            string   jobs of the group that run at once
+    held            hash     worker id -> permits that it has
+    until           zset     worker id -> Unix ms when they end, unless renewed
+    line            zset     channels of workers that want more -> since when
+
+Per workspace, outside any function: `upnext:<workspace>:functions`, `:paused`, `:worker:<id>`.
 """
 
 from __future__ import annotations
@@ -78,6 +95,21 @@ class Keys:
 
     def hungry(self, name: str) -> str:
         return f"{self.function(name)}hungry"
+
+    def gate(self, name: str) -> str:
+        return f"{self.function(name)}gate"
+
+    def barred(self, name: str) -> str:
+        return f"{self.function(name)}barred"
+
+    def group(self, name: str) -> str:
+        """The prefix of the keys of a routing group."""
+        return self.tagged("@" + function_tag(name))
+
+    @property
+    def paused(self) -> str:
+        """Until when the whole workspace is paused, for functions declared meanwhile."""
+        return f"upnext:{self.workspace}:paused"
 
     def due_channel(self, name: str) -> str:
         """Tells stagers that the function's earliest scheduled job changed."""

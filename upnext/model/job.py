@@ -37,6 +37,8 @@ class NewJob:
     """JSON: what made this job other than a plain submit (a cron, an event, a replay)."""
     waiter: str = ""
     """The channel on which somebody already waits for the result."""
+    limit_keys: str = ""
+    """Whose share of the limits it counts against: see `upnext.model.limits.limit_keys`."""
 
     @property
     def tag(self) -> str:
@@ -130,6 +132,8 @@ class Claimed:
     """The store's clock, Unix milliseconds."""
     more: list[str] = field(factory=list[str])
     """Functions that filled their share: probably more waits there."""
+    later: dict[str, int] = field(factory=dict[str, int])
+    """Functions whose rate, or pause, lets more start in so many milliseconds."""
 
 
 @define  # not frozen, as Job

@@ -21,7 +21,10 @@ from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.follow import follow_call, parse_heard
 from upnext.store.lookup import parse_record
+from upnext.store.pause import pause_all_command, pause_call
+from upnext.store.permit import permit_call
 from upnext.store.renew import parse_revoked, renew_calls
+from upnext.store.resume import resume_call
 from upnext.store.scripts import library
 from upnext.store.watch import watch_call
 
@@ -40,11 +43,14 @@ class BlockingStore:
         client: redis-py's blocking client; the store closes it.
         keys: The workspace.
         bounds: What the scripts keep.
+        patience: Seconds after which a lost connection is not waited for any more.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, bounds: Bounds) -> None:
+    def __init__(
+        self, client: redis.Redis, keys: Keys, bounds: Bounds, *, patience: float = PATIENCE
+    ) -> None:
         self._client = client
-        self._call = BlockingCaller(client, library(), patience=PATIENCE)
+        self._call = BlockingCaller(client, library(), patience=patience)
         self.keys = keys
         self.bounds = bounds
 
@@ -81,11 +87,46 @@ class BlockingStore:
         replies = self._call.call_many(calls, idempotent=True)
         return [revoked for reply in replies for revoked in parse_revoked(reply)]
 
+    def functions(self) -> list[str]:
+        """The names of all functions that a worker ever declared in this workspace."""
+        return [name.decode() for name in cast("Any", self._client).hvals(self.keys.functions)]
+
+    def pause(
+        self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None
+    ) -> int:
+        """Let no more jobs of functions be claimed: as `Store.pause`."""
+        if delay is not None:
+            seconds, micros = cast("Any", self._client).time()
+            until = seconds * 1000 + micros // 1000 + delay
+        if functions is None:
+            cast("Any", self._client).execute_command(*pause_all_command(self.keys, until))
+            functions = self.functions()
+        calls = [pause_call(self.keys, self.bounds, name, until) for name in functions]
+        self._call.call_many(calls, idempotent=True)
+        return until or 0
+
+    def resume(self, functions: Sequence[str] | None) -> int:
+        """Let jobs of paused functions be claimed again: as `Store.resume`."""
+        if functions is None:
+            self._client.delete(self.keys.paused)
+            functions = self.functions()
+        calls = [resume_call(self.keys, self.bounds, name) for name in functions]
+        return sum(self._call.call_many(calls, idempotent=True))
+
+    def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None:
+        """Hold permits of a group: as `Store.permit`."""
+        call = permit_call(self.keys, group, worker, holding, wanting, ttl, most)
+        [count] = self._call.call_many([call], idempotent=True)
+        return None if count < 0 else count
+
     def withdraw(self, worker: str, functions: Sequence[str]) -> None:
         """Have no more jobs handed over to this worker until it claims again."""
         channel = self.keys.worker_channel(worker)
         for name in functions:
             self._client.zrem(self.keys.hungry(name), channel)
+            self._client.zrem(self.keys.barred(name), channel)
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Listener]:

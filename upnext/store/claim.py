@@ -25,9 +25,12 @@ def parse_claimed(functions: Sequence[str], replies: Sequence[list[Any]]) -> Cla
     """Join the replies of several functions, asked in this order."""
     jobs: list[Job] = []
     more: list[str] = []
+    later: dict[str, int] = {}
     now = 0
-    for function, (now, filled, rows) in zip(functions, replies, strict=True):
+    for function, (now, filled, rows, *wait) in zip(functions, replies, strict=True):
         jobs += [job_of(function, row, now) for row in rows]
         if filled:
             more.append(function)
-    return Claimed(jobs=jobs, now=now, more=more)
+        if wait:
+            later[function] = int(wait[0])
+    return Claimed(jobs=jobs, now=now, more=more, later=later)

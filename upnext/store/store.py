@@ -18,11 +18,15 @@ from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, pa
 from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.follow import follow_call, parse_heard
+from upnext.store.limits import limits_call
 from upnext.store.lookup import parse_record
+from upnext.store.pause import parse_paused, pause_all_command, pause_call
+from upnext.store.permit import permit_call
 from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.report import parse_written, report_calls
 from upnext.store.rescue import parse_rescued, rescue_call
+from upnext.store.resume import resume_call
 from upnext.store.retire import retire_call
 from upnext.store.scripts import library
 from upnext.store.settle import parse_settled, settle_calls
@@ -169,7 +173,73 @@ class Store:
         for name, definition in definitions.items():
             commands.append(("HSET", self.keys.functions, self.keys.function(name), name))
             commands.append(("SET", self.keys.definition(name), definition))
-        raise_first(await self._link.execute_many(commands, idempotent=True))
+        commands.append(("GET", self.keys.paused))
+        *written, paused = raise_first(await self._link.execute_many(commands, idempotent=True))
+        calls = [limits_call(self.keys, name, text) for name, text in definitions.items()]
+        if paused is not None:  # all is paused: what is new here, too
+            until = int(paused) or None
+            new = [name for name, added in zip(definitions, written[::2], strict=True) if added]
+            calls += [pause_call(self.keys, self.bounds, name, until) for name in new]
+        await self._call.call_many(calls, idempotent=True)
+
+    async def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None:
+        """Hold permits of a group for `ttl` milliseconds: see `permit_call`.
+
+        Returns:
+            How many the worker has now; None when the group has no limit.
+        """
+        call = permit_call(self.keys, group, worker, holding, wanting, ttl, most)
+        [count] = await self._call.call_many([call], idempotent=True)
+        return None if count < 0 else count
+
+    async def pause(
+        self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None
+    ) -> int:
+        """Let no more jobs of functions be claimed; they go on to be accepted.
+
+        Args:
+            functions: Their names; None: all of the workspace, and those declared meanwhile.
+            until: Unix milliseconds when the pause ends by itself; None: it does not.
+            delay: Milliseconds from now after which it ends, instead of `until`.
+
+        Returns:
+            Unix milliseconds of the store's clock when it ends; 0 when it does not by itself.
+        """
+        if delay is not None:
+            until, delay = await self.now() + delay, None
+        if functions is None:
+            await self._link.execute(*pause_all_command(self.keys, until), idempotent=True)
+            functions = await self.functions()
+        calls = [pause_call(self.keys, self.bounds, name, until) for name in functions]
+        await self._call.call_many(calls, idempotent=True)
+        return until or 0
+
+    async def resume(self, functions: Sequence[str] | None) -> int:
+        """Let jobs of paused functions be claimed again.
+
+        Args:
+            functions: Their names; None: all of the workspace.
+
+        Returns:
+            How many of them were paused.
+        """
+        if functions is None:
+            await self._link.execute("DEL", self.keys.paused, idempotent=True)
+            functions = await self.functions()
+        calls = [resume_call(self.keys, self.bounds, name) for name in functions]
+        return sum(await self._call.call_many(calls, idempotent=True))
+
+    async def paused(self, functions: Sequence[str] | None = None) -> dict[str, int]:
+        """The functions that are paused, of these or of all, and until when.
+
+        Unix milliseconds of the store's clock; 0 for one that stays paused until it is resumed.
+        """
+        names = await self.functions() if functions is None else list(functions)
+        gates = [("HGET", self.keys.gate(name), "paused") for name in names]
+        replies = raise_first(await self._link.execute_many(gates, idempotent=True))
+        return parse_paused(names, await self.now(), replies)
 
     async def functions(self) -> list[str]:
         """The names of all functions that a worker ever declared in this workspace."""

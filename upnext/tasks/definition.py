@@ -14,8 +14,10 @@ from attrs import Attribute, Factory, field, frozen
 
 from upnext.contracts.codec import ArgumentsCodec, ResultCodec, hints_of
 from upnext.model.identity import function_tag
+from upnext.model.limits import MOST_UNITS, Limits, limit_keys
 from upnext.model.policy import ErrorTypes, RateLimit, RetryPolicy, retries_on, seconds
 from upnext.tasks.hooks import Hook, code_of, is_async, module_of, name_of
+from upnext.tasks.limit_key import KeyTemplate
 
 V = TypeVar("V")
 
@@ -28,7 +30,19 @@ def _types(value: Any) -> ErrorTypes:
 
 
 def _rate(value: str | RateLimit | None) -> RateLimit | None:
-    return RateLimit.parse(value) if isinstance(value, str) else value
+    rate = RateLimit.parse(value) if isinstance(value, str) else value
+    if rate is not None and rate.count * rate.window * 1000 >= MOST_UNITS:
+        raise ValueError(f"rate_limit {value!r} is more than can be counted: give a shorter time")
+    return rate
+
+
+def _template(it: TaskDefinition, option: str, limit: str) -> KeyTemplate | None:
+    text = getattr(it, option)
+    if text is None:
+        return None
+    if getattr(it, limit) is None:
+        raise ValueError(f"{option} says whose {limit} it is: give {limit}, too")
+    return KeyTemplate.parse(option, text, it.function)
 
 
 def _stripped(value: Any) -> Any:
@@ -127,8 +141,12 @@ class TaskDefinition:
     cache_ttl: int | None = field(default=None, validator=_optional_count)
     """Seconds."""
     rate_limit: RateLimit | None = field(default=None, converter=_rate)
+    rate_limit_key: str | None = field(default=None, validator=_optional_text)
+    """Whose rate it is, as a template over arguments; None: the function's."""
     max_concurrency: int | None = field(default=None, validator=_optional_count)
     """In the whole workspace."""
+    concurrency_key: str | None = field(default=None, validator=_optional_text)
+    """Whose jobs are counted, as a template over arguments; None: all of the function."""
     routing_group: str | None = field(default=None, converter=_stripped, validator=_optional_text)
     group_max_concurrency: int | None = field(default=None, validator=_optional_count)
     dead_letter: bool = False
@@ -144,6 +162,16 @@ class TaskDefinition:
 
     scope: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     """Local names that the function's annotations may speak of."""
+    _rate_key: KeyTemplate | None = field(
+        init=False,
+        repr=False,
+        default=_own(lambda it: _template(it, "rate_limit_key", "rate_limit")),
+    )
+    _number_key: KeyTemplate | None = field(
+        init=False,
+        repr=False,
+        default=_own(lambda it: _template(it, "concurrency_key", "max_concurrency")),
+    )
     retry_policy: RetryPolicy = field(init=False, repr=False, default=_own(_make_policy))
     tag: str = field(init=False, repr=False, default=_own(lambda it: function_tag(it.name)))
     """The name as Redis keys and job ids have it."""
@@ -168,6 +196,39 @@ class TaskDefinition:
     def source(self) -> tuple[str, str]:
         """The module's name and its file: how another process imports the function again."""
         return self.module, self.file
+
+    def __attrs_post_init__(self) -> None:
+        if self.group_max_concurrency is not None and self.routing_group is None:
+            raise ValueError("group_max_concurrency limits a group: give routing_group, too")
+
+    @property
+    def limits(self) -> Limits:
+        """How it is limited, as the queue has it."""
+        return Limits.of(orjson.loads(self.describe()))
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its jobs are claimed only as far as a limit lets them start."""
+        limits = (self.rate_limit, self.max_concurrency, self.routing_group)
+        return any(limit is not None for limit in limits)
+
+    def limit_keys(self, arguments: bytes) -> str:
+        """Whose share of the limits a job counts against; '' where limits have no keys.
+
+        Args:
+            arguments: Encoded.
+
+        Raises:
+            ValueError: a key names what is not in the arguments.
+        """
+        rate, number = self._rate_key, self._number_key
+        if rate is None and number is None:
+            return ""
+        given = orjson.loads(arguments)
+        return limit_keys(
+            "" if number is None else number.render(given),
+            "" if rate is None else rate.render(given),
+        )
 
     @property
     def max_attempts(self) -> int:
@@ -224,7 +285,9 @@ class TaskDefinition:
                 "rate_limit": None
                 if rate is None
                 else {"count": rate.count, "seconds": rate.window},
+                "rate_limit_key": self.rate_limit_key,
                 "max_concurrency": self.max_concurrency,
+                "concurrency_key": self.concurrency_key,
                 "routing_group": self.routing_group,
                 "group_max_concurrency": self.group_max_concurrency,
                 "dead_letter": self.dead_letter,

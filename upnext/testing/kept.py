@@ -114,6 +114,16 @@ class AtOnce:
         """Read what a job has said."""
         return self.store.at_once(self.store.follow(job_id, what, after, most))
 
+    def pause(
+        self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None
+    ) -> int:
+        """Let no more jobs of functions be claimed."""
+        return self.store.at_once(self.store.pause(functions, until, delay))
+
+    def resume(self, functions: Sequence[str] | None) -> int:
+        """Let jobs of paused functions be claimed again."""
+        return self.store.at_once(self.store.resume(functions))
+
     @contextmanager
     def listen(self, channel: str) -> Generator[Hearing]:
         """Hear what is told of jobs that end while this thread is in a call of the store."""

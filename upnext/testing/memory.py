@@ -35,11 +35,15 @@ from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.follow import follow
+from upnext.testing.memory_store.limits import limits
+from upnext.testing.memory_store.pause import pause
+from upnext.testing.memory_store.permit import Group, permit
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.recover import recover
 from upnext.testing.memory_store.renew import renew
 from upnext.testing.memory_store.report import report
 from upnext.testing.memory_store.rescue import rescue
+from upnext.testing.memory_store.resume import resume
 from upnext.testing.memory_store.retire import retire
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
@@ -93,6 +97,8 @@ class MemoryStore:
         self.queues: dict[str, Queue] = {}
         self._channels = Channels()
         self._definitions: dict[str, bytes] = {}
+        self._paused: int | None = None
+        self._groups: dict[str, Group] = {}
         self._beats: dict[str, tuple[bytes, int]] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
@@ -109,8 +115,10 @@ class MemoryStore:
         claimed = Claimed(now=now)
         for name, want in wants:
             channel = self.keys.worker_channel(worker)
-            jobs, more = claim(self._function(name, now), now, worker, channel, want)
+            jobs, more, later = claim(self._function(name, now), now, worker, channel, want)
             claimed.jobs.extend(jobs)
+            if later is not None:
+                claimed.later[name] = later
             if more:
                 claimed.more.append(name)
         return claimed
@@ -139,10 +147,14 @@ class MemoryStore:
     async def settle(self, worker: str, outcomes: Sequence[Outcome]) -> list[Settled | str]:
         """Write down how attempts ended; one answer each, in order."""
         now = await self._now()
-        return [
-            settle(self._function(outcome.held.function, now), now, worker, outcome)
-            for outcome in outcomes
+        queues = [self._function(outcome.held.function, now) for outcome in outcomes]
+        answers: list[Settled | str] = [
+            settle(queue, now, worker, outcome)
+            for queue, outcome in zip(queues, outcomes, strict=True)
         ]
+        for queue in dict.fromkeys(queues):
+            queue.give_room()
+        return answers
 
     async def report(self, worker: str, batch: Sequence[Reports]) -> list[Written | str]:
         """Write down what jobs say; one answer for each, in order."""
@@ -175,7 +187,10 @@ class MemoryStore:
         `as_of` is the time as the caller reckons it: a call that comes much later takes nothing.
         """
         now = await self._now()
-        found = [rescue(self._function(name, now), now, worker, lease, as_of) for name in functions]
+        queues = [self._function(name, now) for name in functions]
+        found = [rescue(queue, now, worker, lease, as_of) for queue in queues]
+        for queue in queues:
+            queue.give_room()
         return Rescued(
             [job for one in found for job in one.requeued],
             [job for one in found for job in one.buried],
@@ -190,16 +205,19 @@ class MemoryStore:
         """
         now = await self._now()
         queue = self._queue(self.keys.of_job(job_id), now)
-        return cancel(queue, now, job_id, reason, self.keys.worker_channels)
+        verdict = cancel(queue, now, job_id, reason, self.keys.worker_channels)
+        queue.give_room()
+        return verdict
 
     async def cancel_tree(self, root_id: str, reason: str) -> int:
         """Cancel every unfinished job below a root; the answer counts those reached."""
         now = await self._now()
         channels = self.keys.worker_channels
-        return sum(
-            cancel_tree(self._function(name, now), now, root_id, reason, channels)
-            for name in self._definitions
-        )
+        queues = [self._function(name, now) for name in self._definitions]
+        reached = sum(cancel_tree(queue, now, root_id, reason, channels) for queue in queues)
+        for queue in queues:
+            queue.give_room()
+        return reached
 
     async def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it.
@@ -225,12 +243,63 @@ class MemoryStore:
         self._beats.pop(worker, None)
         now = await self._now()
         channel = self.keys.worker_channel(worker)
-        return sum(retire(self._function(name, now), now, worker, channel) for name in functions)
+        queues = [self._function(name, now) for name in functions]
+        requeued = sum(retire(queue, now, worker, channel) for queue in queues)
+        for queue in queues:
+            queue.give_room()
+        return requeued
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:
         """Publish what a worker runs: function name -> JSON of its definition."""
-        await anyio.lowlevel.checkpoint()
+        now = await self._now()
+        new = definitions.keys() - self._definitions.keys()
         self._definitions.update(definitions)
+        for name, definition in definitions.items():
+            limits(self._function(name, now), definition)
+        if self._paused is not None and not 0 < self._paused <= now:
+            for name in new:
+                pause(self._function(name, now), self._paused)
+
+    async def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None:
+        """Hold permits of a group; None when the group has no limit."""
+        now, prefix = await self._now(), self.keys.group(group)
+        known = self._groups.setdefault(prefix, Group(prefix))
+        channel = self.keys.worker_channel(worker)
+        count = permit(known, self._channels, now, worker, channel, holding, wanting, ttl, most)
+        return None if count < 0 else count
+
+    async def pause(
+        self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None
+    ) -> int:
+        """Let no more jobs of functions be claimed; None: of all. Returns when that ends, or 0."""
+        now = await self._now()
+        if delay is not None:
+            until = now + delay
+        if functions is None:
+            self._paused, functions = until or 0, list(self._definitions)
+        for name in functions:
+            pause(self._function(name, now), until)
+        return until or 0
+
+    async def resume(self, functions: Sequence[str] | None) -> int:
+        """Let jobs of paused functions be claimed again; None: of all. How many were paused."""
+        now = await self._now()
+        if functions is None:
+            self._paused, functions = None, list(self._definitions)
+        return sum(resume(self._function(name, now), now) for name in functions)
+
+    async def paused(self, functions: Sequence[str] | None = None) -> dict[str, int]:
+        """The functions that are paused, of these or of all, and until when; 0: no end."""
+        now = await self._now()
+        names = list(self._definitions) if functions is None else functions
+        found = {name: self._function(name, now).ring.paused for name in names}
+        return {
+            name: until
+            for name, until in found.items()
+            if until is not None and not 0 < until <= now
+        }
 
     async def functions(self) -> list[str]:
         """The names of all functions that a worker ever declared in this workspace."""

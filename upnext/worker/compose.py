@@ -29,6 +29,7 @@ from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.lifespan import Life
+from upnext.worker.permits import Permits, groups_of
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
 from upnext.worker.reporting.hatch import Hatch
@@ -92,23 +93,42 @@ def compose(
         Running(),
         StoreClock(),
     )
-    demand = Demand(functions)
+    limited = frozenset(name for name, task in definitions.items() if task.is_limited)
+    demand = Demand(functions, limited)
+    groups = groups_of({name: task.limits for name, task in definitions.items()})
+    # A worker without groups has nothing between itself and the store.
+    held = Permits(store, worker, groups, leases, lease) if groups else store
     inbox = Inbox(slots, queue.inbox_size)
     outbox = Outbox(queue.outbox_size)
     mailbox = Mailbox()
     stager = Stager(store, functions)
-    fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
+    fetcher = Fetcher(held, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager
+        held,
+        keys,
+        worker,
+        functions,
+        running,
+        inbox,
+        outbox,
+        leases,
+        fetcher,
+        stager,
+        limited,
+        {group: names for group, (_, names) in groups.items()},
     )
     flusher = Flusher(
-        store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000, mailbox
+        held, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000, mailbox
     )
     if open_blocking_store is None:
-        renewal = LoopRenewal(store, worker, leases, period, canceller.revoke)
+        renewal = LoopRenewal(held, worker, leases, period, canceller.revoke)
     else:
+        open_own = open_blocking_store
+        if isinstance(held, Permits):
+            with_permits = held.blocking
+            open_own = lambda: with_permits(open_blocking_store())  # noqa: E731
         renewal = ThreadRenewal(
-            open_blocking_store,
+            open_own,
             worker,
             functions,
             leases,
@@ -158,7 +178,7 @@ def compose(
     return Parts(
         worker=worker,
         functions=functions,
-        store=store,
+        store=held,
         slots=slots,
         inbox=inbox,
         outbox=outbox,

@@ -63,9 +63,20 @@ class RenewPort(Protocol):
     async def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]: ...
 
 
+class PermitPort(Protocol):
+    """Hold permits of groups."""
+
+    async def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None: ...
+
+
 class BlockingRenewPort(Protocol):
     """Keep leases from a thread, over a socket of its own."""
 
+    def permit(
+        self, group: str, worker: str, holding: int, wanting: int, ttl: int, most: int | None
+    ) -> int | None: ...
     def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]: ...
     def withdraw(self, worker: str, functions: Sequence[str]) -> None: ...
     def close(self) -> None: ...
@@ -101,6 +112,7 @@ class StorePort(
     RenewPort,
     HearPort,
     PresencePort,
+    PermitPort,
     Protocol,
 ):
     """All of it, as the composition root hands it over."""

@@ -197,6 +197,7 @@ async def _execute(
 
 async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[None]) -> None:
     with shutdown.soft:
+        await parts.heartbeat.declared.wait()  # a limit holds from the first claim on
         async with anyio.create_task_group() as intake:
             intake.start_soon(parts.fetcher.run, name="fetcher")
             intake.start_soon(parts.rescuer.run, name="rescuer")

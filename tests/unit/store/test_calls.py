@@ -29,17 +29,17 @@ def new(function: str = "f", number: int = 0, **fields: object) -> NewJob:
     return NewJob(id=f"{function}-{number:032x}", function=function, arguments=b"{}", **fields)
 
 
-def test_enqueue_writes_three_words_for_a_plain_job_and_thirteen_for_another() -> None:
+def test_enqueue_writes_three_words_for_a_plain_job_and_fourteen_for_another() -> None:
     full = new(
         priority=3, delay=10, at=20, deadline=30, budget=40, key="k", parent_id="p", root_id="r",
-        source=b"s", waiter="w",
+        source=b"s", waiter="w", limit_keys="1:a",
     )  # fmt: skip
     [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [full, new(number=1)])
     assert (call.verb, tuple(call.keys)) == ("enqueue", (P,))
     words = list(call.args)
     assert words[:4] == [50, 1_000, 7, "f"]
-    assert words[4:17] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
-    assert words[17:] == ["f-" + "1".zfill(32), b"{}", ""]
+    assert words[4:18] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w", "1:a"]
+    assert words[18:] == ["f-" + "1".zfill(32), b"{}", ""]
 
 
 def test_zero_is_not_nothing() -> None:

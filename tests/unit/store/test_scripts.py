@@ -10,6 +10,10 @@ from upnext.store.scripts import library
 VERBS = {
     "enqueue",
     "claim",
+    "limits",
+    "pause",
+    "permit",
+    "resume",
     "recover",
     "renew",
     "settle",

@@ -17,6 +17,11 @@ local journal, events, size, kept, present = {}, 0, 0, 0, 0
 -- The time of this call in words. Lua's numbers become words by way of a floating-point format,
 -- which takes longer than the rest of writing them down.
 local stamp = ''
+-- Limits (_ring.lua). Two members of `lanes` are no lanes of a priority: the gate, first of all,
+-- which marks a function that is limited or paused, and the lane of claimed jobs that have keys,
+-- last. So a function without limits is told from others by what a claim reads anyway.
+local GATE, KEYED = '!', '*'
+local freed, let_go, rouse = false, nil, nil -- whether an end made room under a limit
 
 -- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
 -- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
@@ -46,9 +51,10 @@ end
 
 local function register(verb, callback, ...)
   local function run(keys, args)
-    journal, events, size = {}, 0, 0
+    journal, events, size, freed = {}, 0, 0, false
     -- A call that fails halfway has made the transitions it made: history must hear of them.
     local ok, reply = pcall(callback, keys, args)
+    if freed then pcall(rouse, keys[1]) end
     write_journal(keys[1])
     if ok or type(reply) == 'table' then return reply end -- a server's error keeps its code
     return redis.error_reply(tostring(reply))
@@ -100,6 +106,11 @@ local function wake(P)
   end
 end
 
+-- The lanes that exist, the highest first.
+local function lanes_of(P)
+  return redis.call('ZREVRANGEBYSCORE', P .. 'lanes', 900, '-inf')
+end
+
 -- Put a job on its lane. `first`: ahead of the jobs of its priority that wait already. `seen`
 -- spares a call with many jobs the look at lanes it has seen to.
 local function to_lane(P, id, job, priority, first, seen)
@@ -138,6 +149,9 @@ local function set_aside(P, lane, entry, fields)
     redis.call('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*', unpack(fields))
   end
   drop_entry(P, lane, entry)
+  local named = {}
+  for i = 1, lane == KEYED and fields and #fields or 0, 2 do named[fields[i]] = fields[i + 1] end
+  if named.id and named.keys then let_go(P, named.id, {limited = '1', keys = named.keys}) end
 end
 
 -- Have a channel told of the end of a job, once.
@@ -172,11 +186,12 @@ local function find(job)
   }
   if v[7] then
     local w = redis.call('HMGET', job, 'key', 'parent', 'root', 'waiters', 'priority', 'deadline',
-      'rescues', 'cancel', 'reported')
+      'rescues', 'cancel', 'keys', 'limited', 'reported')
     found.key, found.parent, found.root, found.waiters = w[1], w[2], w[3], w[4]
     found.priority, found.deadline, found.rescues = w[5] or '0', w[6] or '', w[7] or '0'
+    found.keys, found.limited = w[9], w[10]
     found.cancel = w[8] -- false unless asked for; an empty reason is a request, too
-    found.reported = w[9]
+    found.reported = w[11]
   end
   return found
 end

@@ -23,6 +23,7 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
     ending, again, reason = 'failed', false, 'no time left before the deadline to try again'
   end
 
+  let_go(P, id, found)
   local started = string.format('%d', now - duration)
   if not again then
     if ending == 'failed' and dead == '1' then bury(P, id, now, ttl) end
@@ -36,7 +37,7 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
     status = 'scheduled'
     to_schedule(P, id, due)
   else
-    lane, entry = to_lane(P, id, job, tonumber(found.priority), ending == 'release')
+    lane, entry = to_queue(P, id, job, found.keys, tonumber(found.priority), ending == 'release')
     wake(P)
   end
   redis.call('HSET', job, 'status', status, 'attempt', spent, 'lane', lane, 'entry', entry,

@@ -23,7 +23,8 @@ local function cancel_one(P, keep, ttl, now, id, reason, channels)
   elseif found.status == 'scheduled' then
     redis.call('ZREM', P .. 'scheduled', id)
   elseif found.status == 'queued' then
-    drop_entry(P, found.lane, found.entry)
+    if found.keys then leave_ring(P, id, found.keys)
+    else drop_entry(P, found.lane, found.entry) end
   else
     return 'finished'
   end

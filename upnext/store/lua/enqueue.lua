@@ -4,13 +4,15 @@
 --       then per job
 --       id, arguments and '', or for a job that is more than plain
 --       id, arguments, 'more', priority, delay, at, deadline, budget, key, parent, root, source,
---       waiter (an empty string where there is none)
+--       waiter, limit keys (an empty string where there is none)
 -- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
 -- Not allowed when memory is full: a full server must still drain.
 
 local function waiting(P)
   local count = redis.call('ZCARD', P .. 'scheduled')
-  for _, lane in ipairs(redis.call('ZRANGE', P .. 'lanes', 0, -1)) do
+  local parked = redis.call('GET', P .. 'parked')
+  if parked then count = count + parked end
+  for _, lane in ipairs(lanes_of(P)) do
     local stream = P .. 'lane:' .. lane
     count = count + redis.call('XLEN', stream)
     local pending = redis.pcall('XPENDING', stream, GROUP)
@@ -39,16 +41,16 @@ register('enqueue', function(keys, args)
   local i, seen = 5, {}
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
-    local priority, delay, at, deadline, budget, key, parent, root, source, waiter
+    local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys
     if args[i + 2] == '' then
       priority, delay, at, deadline, budget, key = '0', '', '', '', '', ''
-      parent, root, source, waiter = '', '', '', ''
+      parent, root, source, waiter, limit_keys = '', '', '', '', ''
       i = i + 3
     else
-      priority, delay, at, deadline, budget, key, parent, root, source, waiter
-        = unpack(args, i + 3, i + 12)
+      priority, delay, at, deadline, budget, key, parent, root, source, waiter,
+        limit_keys = unpack(args, i + 3, i + 13)
       if priority == '' then priority = '0' end
-      i = i + 13
+      i = i + 14
     end
     local job, verdict, holder = P .. 'job:' .. id, 'created', nil
     -- Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
@@ -72,8 +74,13 @@ register('enqueue', function(keys, args)
         if due > now then
           to_schedule(P, id, due)
         else
-          status, queued = 'queued', queued + 1
-          lane, entry = to_lane(P, id, job, priority, false, seen)
+          status = 'queued'
+          if limit_keys == '' then
+            queued = queued + 1
+            lane, entry = to_lane(P, id, job, priority, false, seen)
+          elseif to_ring(P, id, limit_keys, tonumber(priority), false) then
+            queued = queued + 1
+          end
         end
         local more = {}
         add(more, 'deadline', limit)
@@ -85,6 +92,7 @@ register('enqueue', function(keys, args)
           unpack(more)}
         if priority ~= '0' then add(more, 'priority', priority) end
         add(more, 'waiters', waiter)
+        add(more, 'keys', limit_keys)
         if #more > 0 then add(more, 'more', 1) end
         redis.call('HSET', job, 'status', status, 'lane', lane, 'entry', entry, 'name', name,
           'arguments', arguments, 'created', stamp, 'due', due_at, unpack(more))

@@ -6,7 +6,7 @@
 register('recover', function(keys, args)
   local P, worker, known, jobs = keys[1], args[1], {}, {}
   for i = 2, #args do known[args[i]] = true end
-  for _, lane in ipairs(redis.call('ZREVRANGE', P .. 'lanes', 0, -1)) do
+  for _, lane in ipairs(lanes_of(P)) do
     local stream, from, pending = P .. 'lane:' .. lane, '-', nil
     repeat
       pending = redis.pcall('XPENDING', stream, GROUP, from, '+', 1000, worker)

@@ -26,6 +26,7 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
     return redis.call('HSET', job, 'lane', again, 'entry', e)
   end
   if found.status ~= 'running' or found.entry ~= entry then return drop_entry(P, lane, entry) end
+  let_go(P, id, found)
   local rescues, attempt = found.rescues + 1, found.attempt - 1
   drop_entry(P, lane, entry)
   -- Without its worker's name the fence is void: a late settlement is stale, not repeated.
@@ -42,7 +43,7 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
       'killed ' .. rescues .. ' workers', '')
   end
   out[1][#out[1] + 1] = id
-  local again, e = to_lane(P, id, job, tonumber(found.priority), true)
+  local again, e = to_queue(P, id, job, found.keys, tonumber(found.priority), true)
   redis.call('HSET', job, 'status', 'queued', 'attempt', attempt, 'lane', again, 'entry', e,
     'reason', 'lost with worker ' .. owner)
   emit(P, keep, 'rescued', id, {'attempt', found.attempt, 'delivery', found.delivery, 'worker',
@@ -55,7 +56,7 @@ register('rescue', function(keys, args)
     tonumber(args[4]), args[5], args[6]
   local out = {{}, {}, 0}
   if now - args[7] > tonumber(args[8]) then return {{}, {}, 1} end
-  for _, lane in ipairs(redis.call('ZREVRANGE', P .. 'lanes', 0, -1)) do
+  for _, lane in ipairs(lanes_of(P)) do
     local stream = P .. 'lane:' .. lane
     local from, taken, pending = '-', 0, nil
     repeat

@@ -9,7 +9,8 @@ register('retire', function(keys, args)
   local P, now = keys[1], clock()
   local worker, keep, ttl, requeued = args[1], args[3], args[4], 0
   redis.call('ZREM', P .. 'hungry', args[2])
-  for _, lane in ipairs(redis.call('ZREVRANGE', P .. 'lanes', 0, -1)) do
+  redis.call('ZREM', P .. 'barred', args[2])
+  for _, lane in ipairs(lanes_of(P)) do
     local stream, pending = P .. 'lane:' .. lane, nil
     repeat
       pending = redis.pcall('XPENDING', stream, GROUP, '-', '+', 1000, worker)

@@ -11,7 +11,7 @@ register('stage', function(keys, args)
     local job = P .. 'job:' .. id
     local found = find(job)
     if found and found.status == 'scheduled' then
-      local lane, entry = to_lane(P, id, job, tonumber(found.priority), false)
+      local lane, entry = to_queue(P, id, job, found.keys, tonumber(found.priority), false)
       redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry)
       emit(P, args[2], 'queued', id, {'attempt', found.attempt})
       moved = moved + 1

@@ -25,6 +25,8 @@ def cancel(queue: Queue, now: int, job_id: str, reason: str, channels: str) -> C
         return CancelVerdict.REQUESTED
     if job.status is JobStatus.SCHEDULED:
         del queue.scheduled[job_id]
+    elif job.keys:
+        queue.freed = queue.ring.leave(job) or queue.freed
     else:
         queue.lanes.drop(job)
     queue.finish(job, now, JobStatus.CANCELLED, reason=reason)

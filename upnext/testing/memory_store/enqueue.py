@@ -14,11 +14,9 @@ from upnext.testing.memory_store.taking import hand_over
 def enqueue(queue: Queue, now: int, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
     """Accept jobs of one function; one answer each, in order."""
     answers: list[Enqueued | JobRefusedError] = []
-    queued = 0
-    for job in jobs:
-        known = job.id in queue.jobs
-        answers.append(_enqueue_one(queue, now, job))
-        queued += not known and job.id in queue.jobs and bool(queue.jobs[job.id].lane)
+    news: list[str] = []
+    answers += [_enqueue_one(queue, now, job, news) for job in jobs]
+    queued = len(news)
     if queued == 1:
         hand_over(queue, now)
     elif queued:
@@ -26,7 +24,9 @@ def enqueue(queue: Queue, now: int, jobs: Sequence[NewJob]) -> list[Enqueued | J
     return answers
 
 
-def _enqueue_one(queue: Queue, now: int, new: NewJob) -> Enqueued | JobRefusedError:
+def _enqueue_one(
+    queue: Queue, now: int, new: NewJob, news: list[str]
+) -> Enqueued | JobRefusedError:
     # Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
     if new.id in queue.jobs:
         return Enqueued(new.id, True)
@@ -37,14 +37,14 @@ def _enqueue_one(queue: Queue, now: int, new: NewJob) -> Enqueued | JobRefusedEr
         holder.join(new.waiter)
         return Enqueued(holder.id, False)
     most = queue.bounds.most_waiting
-    if most and len(queue.scheduled) + len(queue.lanes) >= most:
+    if most and len(queue.scheduled) + len(queue.lanes) + len(queue.ring) >= most:
         return QueueFullError(new.id)
 
     job = queue.jobs[new.id] = Record.of(new, now)
     if job.due > now:
         queue.to_schedule(job, job.due)
-    else:
-        queue.to_lane(job, first=False)
+    elif queue.to_lane(job, first=False):
+        news.append(job.id)
     if job.key:
         queue.holders[job.key] = job.id
     if job.parent:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from upnext.testing.memory_store.record import Record
 
+KEYED = "*"
+"""The lane of claimed jobs that have limit keys; they wait elsewhere (`ring.py`)."""
+
 
 class Lanes:
     """Owns who waits in which lane, and in what order.
@@ -24,6 +27,12 @@ class Lanes:
         self._entries += 1
         job.lane, job.entry = f"{job.priority}^" if first else str(job.priority), self._entries
         self._waiting.setdefault(job.lane, {})[job.entry] = job
+
+    def claimed(self, job: Record) -> None:
+        """A job that waited elsewhere was claimed: it has a place among the claimed ones."""
+        self._entries += 1
+        self._waiting.setdefault(KEYED, {})
+        job.lane, job.entry = KEYED, self._entries
 
     def drop(self, job: Record) -> None:
         """Take a job out of its lane, wherever it stands there."""
@@ -48,4 +57,6 @@ class Lanes:
 
 
 def _score(lane: str) -> float:
+    if lane == KEYED:
+        return -1000.0
     return float(lane.removesuffix("^")) + (0.5 if lane.endswith("^") else 0.0)

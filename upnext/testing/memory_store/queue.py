@@ -12,8 +12,10 @@ from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.lanes import Lanes
 from upnext.testing.memory_store.record import Record
+from upnext.testing.memory_store.ring import Opening, Ring
 
 HUNGRY_LIVE = 15 * 60_000
+"""Milliseconds after which workers that said they are free are forgotten."""
 MARK_LIVE = 24 * 3_600_000
 """Milliseconds for which a cancelled tree refuses new jobs."""
 
@@ -27,6 +29,7 @@ class Queue:
     Attributes:
         jobs: Job id -> its record.
         lanes: Who waits for a worker.
+        ring: The limits, and who waits by its limit keys.
         scheduled: Job id -> when it is due.
         holders: Idempotency key -> the unfinished job that holds it.
         families: Root id -> the unfinished jobs below it.
@@ -36,6 +39,7 @@ class Queue:
         share: Counts the jobs asked for: every fifth is taken from the lowest lane up.
         hungry_live: Milliseconds after which workers that said they are free are forgotten.
         on_change: Told of every transition.
+        freed: Whether an end made room under a limit; see `give_room`.
     """
 
     def __init__(self, prefix: str, bounds: Bounds, channels: Channels) -> None:
@@ -45,6 +49,7 @@ class Queue:
         self.publish = channels.publish
         self.jobs: dict[str, Record] = {}
         self.lanes = Lanes()
+        self.ring = Ring()
         self.scheduled: dict[str, int] = {}
         self.holders: dict[str, str] = {}
         self.families: dict[str, set[str]] = {}
@@ -54,8 +59,11 @@ class Queue:
         self.share = 0
         self.hungry_live = HUNGRY_LIVE
         self.on_change: Callable[[Record], None] | None = None
+        self.freed = False
         self._hungry: dict[str, int] = {}
         self._hungry_until = 0
+        self._barred: dict[str, int] = {}
+        self._barred_until = 0
         self._marks_until = 0
         self._dead_until = 0
         self._expiries: list[tuple[int, str]] = []
@@ -67,6 +75,8 @@ class Queue:
             self.jobs.pop(job_id, None)
         if self._hungry_until < now:
             self._hungry.clear()
+        if self._barred_until < now:
+            self._barred.clear()
         if self._marks_until < now:
             self.cancelled.clear()
         if self._dead_until < now:
@@ -79,6 +89,11 @@ class Queue:
         if self.on_change is not None:
             self.on_change(job)
 
+    def emit_own(self, kind: str, **fields: str | int) -> None:
+        """Tell history of what happened to the function itself."""
+        given = {name: value for name, value in fields.items() if value != ""}
+        self.events.append({"type": kind, "id": "-", **given})
+
     def feel_hungry(self, channel: str, now: int) -> None:
         """A worker has free slots and found nothing more to do."""
         self._hungry.setdefault(channel, now)
@@ -87,6 +102,7 @@ class Queue:
     def forget_hunger(self, channel: str) -> None:
         """A worker stops."""
         self._hungry.pop(channel, None)
+        self._barred.pop(channel, None)
 
     def wake(self) -> None:
         """Tell one worker with free slots that there is work; those who are gone are forgotten."""
@@ -102,10 +118,77 @@ class Queue:
         del self._hungry[channel]
         return channel
 
-    def to_lane(self, job: Record, *, first: bool) -> None:
-        """Let a job wait for a worker; `first`: ahead of those of its priority that wait."""
+    def leave_bar(self, channel: str) -> None:
+        """A worker does not wait for a limit any more."""
+        self._barred.pop(channel, None)
+
+    def stand_by(self, channel: str, now: int, *, barred: bool) -> int:
+        """A worker got less than it asked for; how many wait longer for the same."""
+        line, other = (self._barred, self._hungry) if barred else (self._hungry, self._barred)
+        other.pop(channel, None)
+        line.setdefault(channel, now)
+        if barred:
+            self._barred_until = now + self.hungry_live
+        else:
+            self._hungry_until = now + self.hungry_live
+        return sorted(line, key=lambda name: (line[name], name)).index(channel)
+
+    def rouse(self) -> None:
+        """Tell a worker that waits for a limit, or else a hungry one, that something may run."""
+        while self._barred:
+            channel = min(self._barred, key=lambda name: (self._barred[name], name))
+            del self._barred[channel]
+            if self.publish(channel, f"work {self.prefix}".encode()):
+                return
+        self.wake()
+
+    def rouse_all(self) -> None:
+        """Tell all that wait for a limit."""
+        channels, self._barred = list(self._barred), {}
+        for channel in channels:
+            self.publish(channel, f"work {self.prefix}".encode())
+        self.wake()
+
+    def open_gate(self, now: int) -> Opening:
+        """What may start now; a pause whose time is over ends."""
+        paused = self.ring.paused
+        if paused is not None and 0 < paused <= now:
+            self.lift("its time was over")
+        return self.ring.open(now, len(self.held()))
+
+    def lift(self, reason: str) -> None:
+        """End a pause."""
+        self.ring.paused = None
+        self.emit_own("resumed", reason=reason)
+
+    def let_go(self, job: Record) -> None:
+        """An attempt ended: give back what it held of the limits."""
+        self.ring.let_go(job)
+        self.freed = self.freed or job.limited
+
+    def give_room(self) -> None:
+        """At the end of a verb: if an end made room under a limit, somebody hears of it."""
+        freed, self.freed = self.freed, False
+        if freed:
+            self.rouse()
+
+    def low_share(self, count: int, one_in: int) -> int:
+        """How many of the next `count` jobs are those of the one in so many."""
+        self.share += count
+        return self.share // one_in - (self.share - count) // one_in
+
+    def to_lane(self, job: Record, *, first: bool) -> bool:
+        """Let a job wait for a worker; `first`: ahead of those of its priority that wait.
+
+        Returns:
+            Whether that is news to workers: not where its limit keys are known to wait.
+        """
         job.status = JobStatus.QUEUED
+        if job.keys:
+            job.lane, job.entry = "", 0
+            return self.ring.put(job, first=first)
         self.lanes.put(job, first=first)
+        return True
 
     def to_schedule(self, job: Record, due: int) -> None:
         """Let a job wait for its time; stagers hear of it when it is now the first one due."""

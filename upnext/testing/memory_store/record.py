@@ -63,6 +63,10 @@ class Record:
     root: str
     source: bytes
     waiters: list[str]
+    keys: str = ""
+    """Its limit keys."""
+    limited: bool = False
+    """Whether its end makes room under a limit."""
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
     delivery: int = 0
@@ -113,6 +117,7 @@ class Record:
             root="" if job.root_id == job.id else job.root_id,
             source=job.source,
             waiters=[job.waiter] if job.waiter else [],
+            keys=job.limit_keys,
         )
 
     def join(self, channel: str) -> None:

@@ -29,6 +29,7 @@ def rescue(queue: Queue, now: int, rescuer: str, lease: int, as_of: int) -> Resc
 
 
 def _rescue_one(queue: Queue, now: int, job: Record, out: Rescued) -> None:
+    queue.let_go(job)
     owner, job.worker = job.worker, ""
     job.rescues += 1
     if job.cancel is not None:

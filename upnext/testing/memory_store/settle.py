@@ -24,6 +24,7 @@ def settle(queue: Queue, now: int, worker: str, outcome: Outcome) -> Settled:
     if ending is Ending.RETRY and job.deadline is not None and now + outcome.delay >= job.deadline:
         ending, reason = Ending.FAILED, "no time left before the deadline to try again"
 
+    queue.let_go(job)
     started = now - outcome.duration
     if ending in _AGAIN:
         _run_again(queue, now, job, ending, outcome, started)

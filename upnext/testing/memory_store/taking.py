@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+from attrs import define, field
+
 from upnext.contracts.claimed import pack_handed, row_of
 from upnext.model.job import Job
+from upnext.model.limits import split_keys
 from upnext.model.status import JobStatus
+from upnext.testing.memory_store.lanes import KEYED
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
+from upnext.testing.memory_store.ring import Opening
 
 PATIENCE = 1_000
 """Expired jobs that one claim buries at most before it answers."""
 
 
-def take_jobs(queue: Queue, now: int, worker: str, want: int) -> tuple[list[Job], bool]:
-    """Take up to `want` jobs; True when nothing is left.
+def take_jobs(
+    queue: Queue, now: int, worker: str, want: int, *, pushing: bool = False
+) -> tuple[list[Job], bool, Opening | None]:
+    """Take up to `want` jobs; True when nothing is left; and what the gate said, if there is one.
 
     Highest lane first. One job in five is taken from the lowest lane up, so that low priorities
-    never starve.
+    never starve. `pushing`: nobody asked; behind a gate nothing is given then.
     """
-    jobs: list[Job] = []
-    looked = 0
-
-    def read(lane: str, most: int) -> int:
-        nonlocal looked
-        before = len(jobs)
-        while len(jobs) - before < most and looked < want + PATIENCE:
-            asked = most - (len(jobs) - before)
-            found = queue.lanes.take(lane, asked)
-            looked += len(found)
-            jobs.extend(job.as_job(now) for job in found if _take(queue, now, worker, job))
-            if len(found) < asked:
-                break
-        return len(jobs) - before
-
-    lanes = queue.lanes.highest_first()
-    if len(lanes) > 1:
-        queue.share += want
-        low = queue.share // 5 - (queue.share - want) // 5
+    taking = _Taking(queue, now, worker, want)
+    lanes, most, gate = queue.lanes.highest_first(), want, None
+    if queue.ring.is_gate:
+        if pushing or want < 1:
+            return [], False, Opening(queue.ring.limits)
+        gate = taking.gate = queue.open_gate(now)
+        most = min(want, gate.room)
+        lanes = [lane for lane in lanes if lane != KEYED]
+    keyed = queue.ring.keyed
+    if keyed and most > 0:
+        if queue.ring.limits.rate_per_key is not None:
+            queue.ring.due(now)
+        taking.read_ring(queue.low_share(most, 2) if lanes else most)
+    if len(lanes) > 1 and most > len(taking.jobs):
+        low = min(queue.low_share(most, 5), most - len(taking.jobs))
         for lane in reversed(lanes):
-            low -= read(lane, low)
+            low -= taking.read(lane, low)
     for lane in lanes:
-        read(lane, want - len(jobs))
-    return jobs, len(jobs) < want and looked < want + PATIENCE
+        taking.read(lane, most - len(taking.jobs))
+    if keyed:
+        taking.read_ring(most - len(taking.jobs))
+    if gate is not None:
+        queue.ring.close(now, gate, len(taking.jobs), want)
+    dry = len(taking.jobs) < want and taking.has_patience
+    return taking.jobs, dry, gate
 
 
 def hand_over(queue: Queue, now: int) -> None:
@@ -49,7 +57,7 @@ def hand_over(queue: Queue, now: int) -> None:
     while channel := queue.pop_hungry():
         if not queue.channels.listeners(channel):
             continue
-        jobs, dry = take_jobs(queue, now, channel.rpartition(":")[2], 1)
+        jobs, dry, _ = take_jobs(queue, now, channel.rpartition(":")[2], 1, pushing=True)
         if jobs:
             queue.publish(channel, pack_handed(queue.prefix, now, row_of(jobs[0])))
         elif dry:
@@ -59,14 +67,93 @@ def hand_over(queue: Queue, now: int) -> None:
         return
 
 
-def _take(queue: Queue, now: int, worker: str, job: Record) -> bool:
-    if job.deadline is not None and job.deadline <= now:
-        late = "the deadline passed before a worker was free"
-        queue.finish(job, now, JobStatus.EXPIRED, reason=late)
-        return False
-    job.status = JobStatus.RUNNING
-    job.attempt += 1
-    job.delivery += 1
-    job.worker, job.claimed, job.renewed = worker, now, now
-    queue.emit("running", job, attempt=job.attempt, delivery=job.delivery, worker=worker)
-    return True
+@define(eq=False)
+class _Taking:
+    """One claim under way."""
+
+    queue: Queue
+    now: int
+    worker: str
+    want: int
+    gate: Opening | None = None
+    jobs: list[Job] = field(factory=list[Job], init=False)
+    _looked: int = field(default=0, init=False)
+
+    @property
+    def has_patience(self) -> bool:
+        return self._looked < self.want + PATIENCE
+
+    def read(self, lane: str, most: int) -> int:
+        """Take up to so many out of a lane; how many were taken."""
+        before = len(self.jobs)
+        while len(self.jobs) - before < most and self.has_patience:
+            asked = most - (len(self.jobs) - before)
+            found = self.queue.lanes.take(lane, asked)
+            self._looked += len(found)
+            for job in found:
+                self._start(job)
+            if len(found) < asked:
+                break
+        return len(self.jobs) - before
+
+    def read_ring(self, wanted: int) -> None:
+        """Take up to so many of those that have keys; the keys take turns."""
+        before = len(self.jobs)
+        while len(self.jobs) - before < wanted and self.has_patience:
+            keys = self.queue.ring.pop()
+            if keys is None:
+                return
+            self._looked += 1
+            self._take_turn(keys, wanted - (len(self.jobs) - before))
+
+    def _take_turn(self, keys: str, room: int) -> None:
+        ring = self.queue.ring
+        key, rated = split_keys(keys)
+        room = max(1, room // (len(ring.turns) + 1))
+        most, rate = ring.limits.most_per_key, ring.limits.rate_per_key
+        if most is not None and key:
+            room = min(room, most - len(ring.busy.get(key, ())))
+            if room < 1:
+                ring.hold_back(key, keys)
+                return
+        level = None
+        if rate is not None and rated:
+            level = ring.level(rated, rate, self.now)
+            room = min(room, rate.starts(level))
+            if room < 1:
+                ring.timed[keys] = self.now + rate.wait(level)
+                ring.free(key)
+                return
+        before = len(self.jobs)
+        low = self.queue.low_share(room, 5) if ring.is_mixed(keys) else 0
+        for job_id in ring.next_of(keys, room, low):
+            self._looked += 1
+            job = self.queue.jobs[job_id]
+            if self._start(job):
+                self.queue.lanes.claimed(job)
+                if key:
+                    ring.busy.setdefault(key, set()).add(job_id)
+            ring.unpark(keys, job_id)
+        if rate is not None and level is not None and len(self.jobs) > before:
+            ring.buckets[rated] = rate.after(level, len(self.jobs) - before, self.now)
+        if keys in ring.waiting:
+            ring.enter(keys)
+        ring.free(key)
+
+    def _start(self, job: Record) -> bool:
+        queue, now = self.queue, self.now
+        if job.deadline is not None and job.deadline <= now:
+            late = "the deadline passed before a worker was free"
+            queue.finish(job, now, JobStatus.EXPIRED, reason=late)
+            return False
+        job.status = JobStatus.RUNNING
+        job.attempt += 1
+        job.delivery += 1
+        job.worker, job.claimed, job.renewed = self.worker, now, now
+        if self.gate is not None:  # whether its end makes room
+            limits = self.gate.limits
+            counted = limits.most is not None or limits.most_per_key is not None
+            job.limited = job.limited or counted
+        queue.emit("running", job, attempt=job.attempt, delivery=job.delivery, worker=self.worker)
+        self.jobs.append(job.as_job(now))
+        return True

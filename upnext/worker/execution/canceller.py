@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 from attrs import define, field
@@ -50,13 +50,19 @@ class Canceller:
     leases: Leases
     fetcher: Fetcher
     stager: Stager
-    _prefixes: Mapping[str, str] = field(init=False)
+    limited: frozenset[str] = frozenset()
+    """Functions whose jobs this worker takes only when they can start at once."""
+    groups: Mapping[str, Sequence[str]] = field(factory=dict[str, "Sequence[str]"])
+    """Group -> its functions here."""
+    _prefixes: dict[str, tuple[str, ...]] = field(init=False)
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
     _errand: Waiter = field(factory=Waiter, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._prefixes = {self.keys.function(name): name for name in self.functions}
+        self._prefixes = {self.keys.function(name): (name,) for name in self.functions}
+        for group, names in self.groups.items():
+            self._prefixes[self.keys.group(group)] = tuple(names)
 
     async def run(self) -> None:
         subscriptions = self._subscribe()
@@ -91,7 +97,10 @@ class Canceller:
         for name in self.functions:
 
             def due(payload: bytes, name: str = name) -> None:
-                self.stager.note(name)
+                if payload == b"pause":
+                    self._hand_back(name)
+                else:
+                    self.stager.note(name)
 
             ears.append(subscribe(self.keys.due_channel(name), due, self._gap))
         return ears
@@ -104,6 +113,10 @@ class Canceller:
     async def _pass_on(self) -> None:
         names, self._unheeded = list(self._unheeded), {}
         await self.store.claim(self.worker, [(name, 0) for name in names])
+        for name in self.limited.intersection(names):
+            # To pass news of a limit on is to wait for it no more; a claim that was under way may
+            # have left slots free, and then nobody would tell us again.
+            self.fetcher.demand.note(name)
 
     def _hear(self, payload: bytes) -> None:
         if payload.startswith(b"job "):
@@ -111,10 +124,9 @@ class Canceller:
             return
         verb, _, rest = payload.decode(errors="replace").partition(" ")
         if verb == "work":
-            name = self._prefixes.get(rest)
-            if name is not None:
+            for name in self._prefixes.get(rest, ()):
                 self.fetcher.demand.note(name)
-                if self.inbox.full:
+                if self.inbox.full or (self.inbox.idle <= 0 and name in self.limited):
                     self._unheeded[name] = None
                     self._errand.wake()
         elif verb == "cancel":
@@ -125,12 +137,17 @@ class Canceller:
 
     def _accept(self, payload: bytes) -> None:
         prefix, now, row = unpack_handed(payload)
-        name = self._prefixes.get(prefix)
-        if name is None:
+        names = self._prefixes.get(prefix)
+        if names is None:
             return
-        job = job_of(name, row, now)
+        job = job_of(names[0], row, now)
         if not self.fetcher.take(job):
             self.outbox.put(_unstarted(job, Ending.RELEASE, "no free slot"))
+
+    def _hand_back(self, function: str) -> None:
+        """It was paused: what has not started waits with the others."""
+        for job in self.inbox.withdraw_all(function):
+            self.outbox.put(_unstarted(job, Ending.RELEASE, "paused"))
 
     def _cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> None:
         if self.running.cancel(job_id, delivery, reason, message):

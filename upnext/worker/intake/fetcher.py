@@ -58,14 +58,14 @@ class Fetcher:
     async def _fill(self) -> None:
         while True:
             await self._room()
+            self.demand.ring()
             try:
                 if self.unknown:
                     self._accept(await self.recover(self.functions), 0)
                 elif anyio.current_time() >= self._swept_at + self.every:
                     await self._sweep()
-                elif self.demand.dry:
-                    with anyio.move_on_at(self._swept_at + self.every):
-                        await self.demand.changed()
+                elif self.demand.dry or (self.demand.held and self.inbox.idle <= 0):
+                    await self._rest()
                     await checkpoint()  # a job that was handed over starts first
                 else:
                     await self._fetch()
@@ -115,6 +115,15 @@ class Fetcher:
                 await self.inbox.room(self.inbox.worthwhile)
             self.claimed_at = anyio.current_time()
 
+    async def _rest(self) -> None:
+        """Until there is something to ask for, and may be a slot it needs."""
+        with anyio.move_on_at(min(self._swept_at + self.every, self.demand.next_alarm)):
+            if self.demand.dry:
+                await self.demand.changed()
+            else:
+                self.inbox.when_idle(self.demand.stir)
+                await self.demand.next_change()
+
     async def _sweep(self) -> None:
         """Look at some functions unbidden.
 
@@ -125,7 +134,8 @@ class Fetcher:
         self._accept(await self.recover(self.demand.note_some()), 0)
 
     async def _fetch(self) -> None:
-        wants = self.demand.plan(min(self.inbox.free, self.batch_size))
+        free, idle = self.inbox.free, self.inbox.idle
+        wants = self.demand.plan(min(free, self.batch_size), min(idle, self.batch_size))
         room = sum(count for _, count in wants)
         self.inbox.reserve(room)
         self._unanswered = True
@@ -136,6 +146,7 @@ class Fetcher:
             raise
         self._unanswered, self.claimed_at = False, anyio.current_time()
         self.demand.filled(claimed.more)
+        self.demand.set_alarms(wants, claimed.later, self.claimed_at)
         self._accept(claimed, room)
 
     def _accept(self, claimed: Claimed, reserved: int) -> None:

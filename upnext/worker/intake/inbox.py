@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 from attrs import frozen
@@ -36,12 +37,22 @@ class Inbox:
         self._idle: deque[anyio.Event] = deque()
         self._closed = False
         self._room = anyio.Event()
+        self._on_idle: Callable[[], None] | None = None
         self._wanted = 0  # so much room is waited for; 0: nobody waits
 
     @property
     def free(self) -> int:
         """Jobs that may be claimed now."""
         return self._slots.free + self._prefetch - len(self._jobs) - self._reserved
+
+    @property
+    def idle(self) -> int:
+        """Jobs that would start at once if they were claimed now."""
+        return self._slots.free - len(self._jobs) - self._reserved
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as a job would start at once."""
+        self._on_idle = callback
 
     @property
     def worthwhile(self) -> int:
@@ -87,6 +98,9 @@ class Inbox:
                 turns = len(self._idle)
             for _ in range(min(turns, len(self._idle))):
                 self._idle.popleft().set()
+        if self._on_idle is not None and self.idle > 0:
+            callback, self._on_idle = self._on_idle, None
+            callback()
         if self._wanted and self.free >= self._wanted:
             self._wanted = 0
             self._room.set()
@@ -127,6 +141,14 @@ class Inbox:
                 self.stir()
                 return job
         return None
+
+    def withdraw_all(self, function: str) -> list[Job]:
+        """Take all waiting jobs of a function out again."""
+        taken = [job for job in self._jobs if job.function == function]
+        if taken:
+            self._jobs = deque(job for job in self._jobs if job.function != function)
+            self.stir()
+        return taken
 
     def close(self) -> None:
         """No more jobs come: executors finish what is queued, then end."""

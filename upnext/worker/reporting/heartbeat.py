@@ -19,6 +19,8 @@ logger = logging.getLogger("upnext.worker")
 
 INTERVAL = 10.0
 """Seconds between two heartbeats."""
+RETRY_INTERVAL = 0.5
+"""Seconds until it tries again to say for the first time what it runs."""
 TTL = 30_000
 """Milliseconds after which a silent worker's record is gone."""
 UNPROVEN = 30.0
@@ -43,6 +45,8 @@ class Heartbeat:
     claimed_at: Callable[[], float]
     every: float = INTERVAL
     """Seconds between two heartbeats."""
+    declared: anyio.Event = field(factory=anyio.Event, init=False)
+    """The queue knows what is run here, and how it is limited."""
     _started_at: float = field(factory=time.time, init=False)
 
     async def run(self) -> None:
@@ -51,9 +55,10 @@ class Heartbeat:
                 if not await self.store.beat(self.worker, self._record(), TTL):
                     # The first beat, or the server lost its data: say again what is run here.
                     await self.store.declare(self.definitions)
+                self.declared.set()
             except RedisError as error:
                 logger.warning("cannot publish the heartbeat: %s", error)
-            await anyio.sleep(self.every)
+            await anyio.sleep(self.every if self.declared.is_set() else RETRY_INTERVAL)
 
     def _record(self) -> bytes:
         unproven = anyio.current_time() - self.claimed_at()
