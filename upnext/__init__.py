@@ -18,6 +18,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from upnext.client.event import (
+        EventHandle,
+        TypedEvent,
+        send_event,
+        send_event_idempotent,
+        send_event_idempotent_sync,
+        send_event_sync,
+    )
     from upnext.client.future import Future
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from upnext.errors import (
         CodecError,
         ConfigurationError,
+        EventRefusedError,
         JobNotFoundError,
         JobRefusedError,
         QueueFullError,
@@ -42,6 +51,8 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "Discard",
+    "EventHandle",
+    "EventRefusedError",
     "FailureReason",
     "Future",
     "JobNotFoundError",
@@ -55,6 +66,7 @@ __all__ = [
     "TaskHandle",
     "TaskResult",
     "TaskTimeoutError",
+    "TypedEvent",
     "UpNextError",
     "Worker",
     "WorkerQueueConfig",
@@ -65,10 +77,22 @@ __all__ = [
     "get_current_context",
     "map_tasks",
     "run",
+    "send_event",
+    "send_event_idempotent",
+    "send_event_idempotent_sync",
+    "send_event_sync",
     "submit_many",
 ]
 
 _HOMES = {
+    "upnext.client.event": (
+        "EventHandle",
+        "TypedEvent",
+        "send_event",
+        "send_event_idempotent",
+        "send_event_idempotent_sync",
+        "send_event_sync",
+    ),
     "upnext.client.future": ("Future",),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
@@ -76,6 +100,7 @@ _HOMES = {
     "upnext.errors": (
         "CodecError",
         "ConfigurationError",
+        "EventRefusedError",
         "JobNotFoundError",
         "JobRefusedError",
         "QueueFullError",

@@ -9,6 +9,11 @@ from upnext.store.scripts import library
 
 VERBS = {
     "enqueue",
+    "send",
+    "take",
+    "conclude",
+    "enlist",
+    "survey",
     "claim",
     "recover",
     "renew",
