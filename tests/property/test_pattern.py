@@ -38,7 +38,9 @@ def test_any_text_is_a_pattern_or_is_refused_in_one_line(text: str) -> None:
     try:
         pattern = Pattern.parse(text)
     except ValueError as error:
-        assert "\n" not in str(error)
+        refused = str(error)
     else:
+        refused = ""
         assert pattern.text == text.strip()
         assert pattern.matches(pattern.text.replace("*", "x"))
+    assert "\n" not in refused
