@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,10 @@ def test_each_handler_gets_each_event_once_although_routers_die(
         alive = {name: start(*options, name) for name in ("shop", "back office")}
         anyio.run(_until_enlisted, client)
         killed: list[int] = []
+        held: list[int] = []
 
         def kill(name: str) -> None:
-            alive[name].kill()
+            held.append(_kill_amid_routing(client, alive[name]))
             killed.append(alive[name].pid)
             alive[name] = start(*options, name, ready=False)
 
@@ -59,6 +61,27 @@ def test_each_handler_gets_each_event_once_although_routers_die(
             worker.send(signal.SIGTERM)
         assert [worker.exit_code() for worker in alive.values()] == [0, 0], _outputs(alive)
         _check(client, sent, ledger, killed)
+        print(f"the killed held {held} events")
+        assert max(held) > 0, "no router was killed in the middle"
+
+
+def _kill_amid_routing(client: Redis, worker: WorkerProcess) -> int:
+    """Kill a worker, if possible while its router holds events; how many it held."""
+    consumer = worker.wait_for(STARTED).split()[-1]
+    held = 0
+    for _ in range(200):
+        worker.send(signal.SIGSTOP)  # so that it cannot go on between the look and the kill
+        if held := _held(client, consumer):
+            break
+        worker.send(signal.SIGCONT)
+        time.sleep(0.002)  # no signal tells of a moment that lasts a millisecond
+    worker.kill()
+    return held
+
+
+def _held(client: Redis, consumer: str) -> int:
+    consumers: Any = client.xinfo_consumers(KEYS.events + "sent", GROUP)
+    return sum(one["pending"] for one in consumers if one["name"] == consumer)
 
 
 async def _send_and_kill(client: Redis, kill: Any) -> list[str]:
