@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import assert_type
 
 from upnext.client.declarations import TaskDeclarations
-from upnext.client.event import EventHandle, TypedEvent, send_event, send_event_sync
+from upnext.client.event import EventHandle, send_event, send_event_sync
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
@@ -50,7 +50,6 @@ def stock(order: int) -> str:
 
 async def uses_events() -> None:
     assert_type(paid, EventHandle)
-    assert_type(mail, TypedEvent[[int, str]])
     assert_type(await mail.send(1, note="x"), str)
     assert_type(stock.send_sync(order=1), str)
     assert_type(await paid.send(order=1, note="x"), str)
