@@ -102,6 +102,17 @@ async def test_an_event_waits_for_the_first_worker_and_survives_the_death_of_all
     assert await ended("receipt", second) is upnext.JobStatus.COMPLETE
 
 
+async def test_a_handler_runs_in_a_worker_process_and_knows_its_event(
+    start_worker: Start,
+) -> None:
+    worker = start_worker("--only", "processes")
+    event_id = await upnext.send_event("order.packed", n=1)
+    assert await ended("pack", event_id) is upnext.JobStatus.COMPLETE
+    name, pid = (await upnext.Future[str](job("pack", event_id)).value()).split()
+    assert name == "order.packed"
+    assert int(pid) != worker.pid
+
+
 async def test_sigterm_under_load_loses_no_event(
     start_worker: Start, redis_server: RedisServer, ledger: Ledger
 ) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import redis
+
 from tests.conformance.subject import KEYS, ServerSubject, Subject
 from upnext.errors import EventRefusedError
 from upnext.model.event import Concluded, NewEvent, Routing, Sent, TakenEvent
@@ -326,6 +329,23 @@ async def test_foreign_entries_and_damaged_fields_are_lent_like_others(
     held = [over(one, Routing.UNHANDLED) for one in (first, second)]
     assert await server.store.conclude("r1", held) == [True, True]
     assert len((await server.store.survey()).unhandled) == 2
+
+
+async def test_a_full_server_refuses_events_and_routes_what_it_has(server: ServerSubject) -> None:
+    store, client = server.store, server.client
+    await sent(store, event(), event(), event())
+    try:
+        client.config_set("maxmemory", 1)
+        client.config_set("maxmemory-policy", "noeviction")
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            await store.send([event()])
+        await store.enlist(ROLL, starts=True)
+        first, second, third = await take(store)
+        concluded = [over(first), over(second, Routing.UNHANDLED), over(third, Routing.PARTIAL)]
+        assert await store.conclude("r1", concluded) == [True] * 3
+        assert (await store.survey()).waiting == 1
+    finally:
+        client.config_set("maxmemory", 0)
 
 
 async def test_after_a_lost_server_everything_begins_anew(server: ServerSubject) -> None:

@@ -23,7 +23,7 @@ from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.send import send
 from upnext.testing.memory_store.take import take
 
-DEPTH = 11
+DEPTH = 10
 LEASE = 1_000
 EVENT = "evt_" + "1" * 32
 HANDLERS = ("mail", "stock")

@@ -150,6 +150,12 @@ async def book(n: int) -> None:
     note("start", "book")
 
 
+@processes.event("order.packed").on
+def pack(n: int) -> str:
+    note("start", "pack")
+    return f"{upnext.get_current_context().event} {os.getpid()}"
+
+
 @shop.task
 async def sell(n: int) -> str:
     return await receipt.send(n)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import inf
 
@@ -37,6 +37,8 @@ SWEEP_INTERVAL = 5.0
 lost."""
 KEEP_INTERVAL = 3600.0
 """Seconds between two words that its handlers are still there."""
+MOST_TOLD = 1_000
+"""Names of events that nobody handles of which the log is not to speak again."""
 RETRY_INTERVAL = 0.5
 """Seconds after which it tries again what the broker refused."""
 
@@ -66,6 +68,8 @@ class EventRouter:
     """A take or its conclusion was cut off: the store knows what this router holds."""
     _starts: bool = field(default=True, init=False)
     """It has not said yet which handlers there are."""
+    _told: set[str] = field(factory=set[str], init=False)
+    """Events of which the log says that nobody handles them."""
     _keep_at: float = field(default=-inf, init=False)
     _sweep_at: float = field(default=-inf, init=False)
 
@@ -146,14 +150,21 @@ class EventRouter:
             _conclusion(event, listeners, full)
             for event, listeners in zip(events, routes, strict=True)
         ]
-        lonely = {
+        self._tell_of(
             event.name
             for event, one in zip(events, concluded, strict=True)
             if one.routing is Routing.UNHANDLED
-        }
-        if lonely:
-            logger.warning("no handler of %s: see `upnext events`", ", ".join(sorted(lonely)[:5]))
+        )
         return concluded
+
+    def _tell_of(self, unhandled: Iterable[str]) -> None:
+        """Log that nobody handles these, each name once."""
+        for name in unhandled:
+            if name not in self._told:
+                if len(self._told) >= MOST_TOLD:
+                    self._told.clear()
+                self._told.add(name)
+                logger.warning("no handler of the event %r: see `upnext events`", name)
 
     async def _enqueue(self, jobs: Sequence[NewJob]) -> set[str]:
         """Submit jobs; the ids of those that have to be submitted again later."""
