@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import pytest
@@ -115,10 +116,10 @@ async def test_a_job_that_blocks_the_loop_keeps_its_lease_and_is_named(
 
 
 async def test_a_frozen_worker_cannot_settle_what_was_rescued(
-    start_worker: Start, ledger: Ledger
+    start_worker: Start, ledger: Ledger, tmp_path: Path
 ) -> None:
     frozen = start_worker("--only", "service")
-    future = await service.nap.submit(6.0)
+    future = await service.attend.submit(str(tmp_path / "enough"))
     ledger.wait_for("start")
     frozen.send(signal.SIGSTOP)
     healthy = start_worker("--only", "service")
@@ -126,6 +127,7 @@ async def test_a_frozen_worker_cannot_settle_what_was_rescued(
     ledger.wait_for("start", 2)
     frozen.send(signal.SIGCONT)
     ledger.wait_for("cancelled")  # its copy is cancelled at once, not when it is done
+    (tmp_path / "enough").touch()
     with anyio.fail_after(30):
         result = await future.result()
     assert result.value == "rested"

@@ -12,7 +12,9 @@ from tests.conformance.subject import (
     rescue,
     submit,
 )
+from upnext.model.job import Job
 from upnext.model.outcome import Ending, Settled
+from upnext.model.status import JobStatus
 from upnext.store.store import Store
 
 
@@ -78,16 +80,31 @@ async def test_a_worker_that_owes_nothing_is_forgotten(store: Store) -> None:
     assert len(await claim(store, "w1")) == 1, "it may come back"
 
 
-async def test_a_worker_that_leaves_jobs_behind_is_told_how_many(
-    store: Store, subject: Subject
-) -> None:
+async def test_what_a_worker_leaves_behind_is_queued_again(store: Store) -> None:
     await submit(store, *(new("a") for _ in range(2)), new("b"))
     left = (await store.claim("w1", [("a", 5), ("b", 5)])).jobs
+    await submit(store, new("a"))
     assert await store.retire("w1", ["a", "b"]) == 3
-    subject.advance(1_000)
-    now = await store.now()
-    rescued = await store.rescue("w2", ["a", "b"], 1_000, now)
-    assert set(rescued.requeued) == {job.id for job in left}
+    again = (await store.claim("w2", [("a", 3), ("b", 1)])).jobs
+    assert [job.id for job in again if job.function == "a"][:2] == [job.id for job in left[:2]]
+    assert sorted((job.attempt, job.delivery) for job in again) == [(1, 1), (1, 2), (1, 2), (1, 2)]
+    assert {await stale(store, job) for job in left} == {Settled.STALE}
+
+
+async def test_of_those_it_leaves_behind_a_cancelled_one_is_over(store: Store) -> None:
+    await submit(store, new())
+    job = await claim_one(store)
+    await store.cancel(job.id, "why")
+    await store.retire("w1", ["work"])
+    record = await store.lookup(job.id)
+    assert record is not None
+    assert (record.status, record.reason) == (JobStatus.CANCELLED, "why")
+
+
+async def stale(store: Store, job: Job) -> Settled | str:
+    """What its old worker is told that settles a job now."""
+    [answer] = await store.settle("w1", [outcome(job)])
+    return answer
 
 
 async def test_a_released_job_is_owed_no_more(store: Store) -> None:

@@ -14,6 +14,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.support.clocked import ClockedServer
 from tests.support.events import read_events
+from upnext.contracts.claimed import job_of, pack_handed, row_of, unpack_handed
 from upnext.contracts.keys import GROUP, Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import JobRecord
@@ -163,9 +164,11 @@ class Rig:
 
 
 def _note(heard: Messages, channel: str, message: bytes) -> None:
-    # Which of several hungry workers is told of work is the server's choice.
-    if not message.startswith(b"work "):
-        heard.append((channel, message))
+    if message.startswith(b"job "):
+        prefix, now, row = unpack_handed(message)
+        # A row may be short when the job is plain; what it says is the same.
+        message = pack_handed(prefix, now, row_of(job_of("", row, now)))
+    heard.append((channel, message))
 
 
 def _no_gap() -> None:

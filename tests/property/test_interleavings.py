@@ -17,6 +17,7 @@ from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.cancel import cancel
+from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.queue import Queue
@@ -32,10 +33,6 @@ LEASE = 1_000
 JOB = "work-" + "1" * 32
 WORKERS = ("a", "b")
 ENDINGS = ((Ending.COMPLETE, 0), (Ending.RETRY, 0), (Ending.RETRY, LEASE), (Ending.RELEASE, 0))
-
-
-def to_nobody(channel: str, message: bytes) -> int:
-    return 0
 
 
 @define
@@ -181,7 +178,7 @@ def drain(world: World) -> None:
 
 
 def start() -> World:
-    queue = Queue("P", Bounds(most_rescues=3), to_nobody)
+    queue = Queue("P", Bounds(most_rescues=3), Channels())
     new = NewJob(id=JOB, function="work", arguments=b"", key="k", budget=6 * LEASE)
     enqueue(queue, 0, [new])
     queue.events.clear()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from upnext.model.job import Job, NewJob
 from upnext.store.bounds import Bounds
+from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.queue import Queue
@@ -18,7 +19,7 @@ wants = st.lists(st.integers(1, 7), min_size=1, max_size=40)
 
 
 def filled(waiting: list[int]) -> Queue:
-    queue = Queue("P", Bounds(), lambda channel, message: 0)
+    queue = Queue("P", Bounds(), Channels())
     jobs = [
         NewJob(id=f"work-{number:032x}", function="work", arguments=b"", priority=priority)
         for number, priority in enumerate(waiting)

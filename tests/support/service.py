@@ -57,6 +57,20 @@ async def nap(seconds: float) -> str:
 
 
 @worker.task
+async def attend(path: str) -> str:
+    """Rest until the file is there."""
+    note("start")
+    try:
+        while not await anyio.Path(path).exists():  # noqa: ASYNC110 - files have no signal
+            await anyio.sleep(0.02)
+    except anyio.get_cancelled_exc_class():
+        note("cancelled")
+        raise
+    note("end")
+    return "rested"
+
+
+@worker.task
 async def block(seconds: float) -> str:
     note("start")
     time.sleep(seconds)  # noqa: ASYNC251 - a user's mistake, and the point of the test

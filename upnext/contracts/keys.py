@@ -16,7 +16,7 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     cancelled       zset     cancelled roots -> Unix ms when the mark may go
     dead            zset     dead letters -> Unix ms
     strange         stream   entries that no job stands behind, kept for a human
-    hungry          set      channels of workers with free slots and nothing to do
+    hungry          zset     channels of workers with free slots and nothing to do -> since when
     events          stream   every transition, for history: see contracts/events.py
     journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
@@ -33,7 +33,7 @@ Events have a tag of their own, which no function can have: `upnext:{<workspace>
     handlers            hash     function -> JSON of what it listens to
     declared            zset     function -> Unix ms when a worker last said that it runs it
     version             string   changes with the handlers
-    hungry              set      channels of workers whose router has nothing to do
+    hungry              zset     channel of a worker whose router has nothing to do -> since when
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ class Keys:
 
     def definition(self, name: str) -> str:
         return f"{self.function(name)}definition"
+
+    def hungry(self, name: str) -> str:
+        return f"{self.function(name)}hungry"
 
     def due_channel(self, name: str) -> str:
         """Tells stagers that the function's earliest scheduled job changed."""

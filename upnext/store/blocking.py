@@ -81,6 +81,12 @@ class BlockingStore:
         replies = self._call.call_many(calls, idempotent=True)
         return [revoked for reply in replies for revoked in parse_revoked(reply)]
 
+    def withdraw(self, worker: str, functions: Sequence[str]) -> None:
+        """Have no more jobs handed over to this worker until it claims again."""
+        channel = self.keys.worker_channel(worker)
+        for name in functions:
+            self._client.zrem(self.keys.hungry(name), channel)
+
     @contextmanager
     def listen(self, channel: str) -> Generator[Listener]:
         """Hear a channel on a connection of its own; entered once the server confirmed it."""

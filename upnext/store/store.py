@@ -140,10 +140,14 @@ class Store:
         return parse_record(job_id, reply)
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
-        """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        """Forget a worker that stops and requeue what it still owns; the answer counts the jobs.
+
+        Call it when nothing of the worker runs any more: what it owns then was handed over when
+        it no longer listened.
+        """
         await self._link.execute("UNLINK", self.keys.worker(worker), idempotent=True)
-        calls = [retire_call(self.keys, worker, name) for name in functions]
-        calls.append(retire_events_call(self.keys, worker))
+        calls = [retire_call(self.keys, self.bounds, worker, name) for name in functions]
+        calls.append(retire_events_call(self.keys, self.bounds, worker))
         return sum(await self._call.call_many(calls, idempotent=True))
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:

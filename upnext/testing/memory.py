@@ -213,12 +213,12 @@ class MemoryStore:
         return watch(self._queue(self.keys.of_job(job_id), now), job_id, channel)
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
-        """Forget a worker that stops; the answer counts the jobs it leaves to be rescued."""
+        """Forget a worker that stops; the answer counts the jobs queued again."""
         self._beats.pop(worker, None)
         now = await self._now()
         channel = self.keys.worker_channel(worker)
         self.board.forget_hunger(channel)
-        return sum(retire(self._function(name, now), worker, channel) for name in functions)
+        return sum(retire(self._function(name, now), now, worker, channel) for name in functions)
 
     async def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
         """Store events; one answer each, in order."""
@@ -311,6 +311,6 @@ class MemoryStore:
     def _queue(self, prefix: str, now: int) -> Queue:
         queue = self.queues.get(prefix)
         if queue is None:
-            queue = self.queues[prefix] = Queue(prefix, self.bounds, self._channels.publish)
+            queue = self.queues[prefix] = Queue(prefix, self.bounds, self._channels)
         queue.expire(now)
         return queue

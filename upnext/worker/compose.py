@@ -85,7 +85,7 @@ def compose(
     router = EventRouter(store, worker, handlers, min(lease, MOST_LEASE))
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, demand, stager, router
+        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager, router
     )
     flusher = Flusher(
         store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
@@ -96,10 +96,12 @@ def compose(
         renewal = ThreadRenewal(
             open_blocking_store,
             worker,
+            functions,
             leases,
             period,
             BLOCKED_LEASES * lease / 1000,
             canceller.revoke,
+            fetcher.doubt,
             running.names,
         )
     invocations = Invocations(

@@ -175,7 +175,7 @@ async def _give_back(parts: Parts) -> None:
         return
     with anyio.move_on_after(GIVE_BACK_LIMIT):
         try:
-            orphans = (await parts.fetcher.recover()).jobs
+            orphans = (await parts.fetcher.recover(parts.functions)).jobs
         except RedisError as error:
             logger.warning("cannot hand back the last claim, leases will run out: %s", error)
         else:

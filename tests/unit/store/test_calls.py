@@ -37,21 +37,21 @@ def test_enqueue_writes_three_words_for_a_plain_job_and_thirteen_for_another() -
     [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [full, new(number=1)])
     assert (call.verb, tuple(call.keys)) == ("enqueue", (P,))
     words = list(call.args)
-    assert words[:3] == [50, 7, "f"]
-    assert words[3:16] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
-    assert words[16:] == ["f-" + "1".zfill(32), b"{}", ""]
+    assert words[:4] == [50, 1_000, 7, "f"]
+    assert words[4:17] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
+    assert words[17:] == ["f-" + "1".zfill(32), b"{}", ""]
 
 
 def test_zero_is_not_nothing() -> None:
     [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [new(delay=0, at=0, deadline=0, budget=0)])
-    assert list(call.args)[7:11] == [0, 0, 0, 0]
+    assert list(call.args)[8:12] == [0, 0, 0, 0]
 
 
 def test_enqueue_splits_by_function_and_by_number() -> None:
     most = enqueue.MOST_PER_CALL
     jobs = [new(number=n) for n in range(2 * most + 1)] + [new("g"), new(number=9_999)]
     calls = list(enqueue.enqueue_calls(KEYS, BOUNDS, jobs))
-    assert [(call.args[2], (len(call.args) - 3) // 3) for call in calls] == [
+    assert [(call.args[3], (len(call.args) - 4) // 3) for call in calls] == [
         ("f", most),
         ("f", most),
         ("f", 1),
@@ -192,8 +192,8 @@ def test_what_is_no_id_goes_nowhere(text: str) -> None:
 def test_watch_and_retire() -> None:
     watch = watch_call(KEYS, JOB, "ch")
     assert (list(watch.keys), list(watch.args)) == ([P], [JOB, "ch"])
-    retire = retire_call(KEYS, "w1", "f")
-    assert list(retire.args) == ["w1", KEYS.worker_channel("w1")]
+    retire = retire_call(KEYS, BOUNDS, "w1", "f")
+    assert list(retire.args) == ["w1", KEYS.worker_channel("w1"), 50, 1_000]
 
 
 @pytest.mark.parametrize("flat", [False, True])

@@ -94,7 +94,7 @@ async def test_who_attends_is_woken_by_a_message() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(attend)
         await attending.wait()
-        await store.enqueue([new()])
+        await store.enqueue([new(), new()])
     assert heard == [b"work " + store.keys.function("work").encode()]
     subscription.close()
     await store.claim("w1", [("work", 5)])

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from tests.support.tree import raise_while_cancelled, running, until
-from upnext import JobStatus, Worker
+from upnext import JobStatus, Worker, submit_many
 from upnext.worker.supervisor import UNWIND_LIMIT
 
 
@@ -236,14 +236,69 @@ async def test_a_stop_between_a_claim_and_its_reply_hands_the_jobs_back(hard: bo
         await anyio.sleep(1)
         claim, claimed = tree.store.claim, anyio.Event()
 
-        async def unanswered(*args: Any) -> None:
-            if (await claim(*args)).jobs:
+        async def unanswered(*args: Any) -> Any:
+            answer = await claim(*args)
+            if answer.jobs:
                 claimed.set()
                 await anyio.sleep_forever()
+            return answer
 
         tree.store.claim = unanswered
-        job = await work.submit()
+        jobs = await submit_many(work, [{}, {}])  # of two jobs none is handed over
         await claimed.wait()
         await (tree.stop_now() if hard else tree.stop())
-        record = await tree.record(job)
+        for job in jobs:
+            record = await tree.record(job)
+            assert (record.status, record.attempt) == (JobStatus.QUEUED, 0)
+
+
+async def test_a_job_handed_to_a_worker_that_drains_is_handed_back() -> None:
+    worker = make_worker()
+    started, finish = anyio.Event(), anyio.Event()
+
+    @worker.task
+    async def work() -> None:
+        started.set()
+        await finish.wait()
+
+    async with running(worker) as tree:
+        await anyio.sleep(1)
+        first = await work.submit()
+        await started.wait()
+        await anyio.sleep(1)  # it has asked again and is known as free
+        tree.shutdown.begin_drain()
+        await anyio.sleep(1)
+        second = await work.submit()
+        assert (await tree.record(second)).delivery == 1
+        finish.set()
+        await tree.ended.wait()
+        assert (await tree.record(first)).status is JobStatus.COMPLETE
+        record = await tree.record(second)
+        assert (record.status, record.attempt) == (JobStatus.QUEUED, 0)
+
+
+async def test_a_job_handed_over_when_nobody_listens_any_more_is_queued_at_once() -> None:
+    worker = make_worker()
+
+    @worker.task
+    async def work() -> None: ...
+
+    async with running(worker) as tree:
+        await anyio.sleep(1)
+        handed: list[Any] = []
+        retire = tree.store.retire
+
+        async def late(*args: Any) -> int:
+            # Its channel still stands: the server has not heard yet that it listens no more.
+            tree.store.subscribe(
+                tree.store.keys.worker_channel(tree.parts.worker), handed.append, lambda: None
+            )
+            jobs.append(await work.submit())
+            return await retire(*args)
+
+        jobs: list[Any] = []
+        tree.store.retire = late
+        await tree.stop()
+        assert len(handed) == 1
+        record = await tree.record(jobs[0])
         assert (record.status, record.attempt) == (JobStatus.QUEUED, 0)

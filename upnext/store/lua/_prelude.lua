@@ -78,11 +78,18 @@ local function emit(P, keep, kind, id, fields)
   events, kept = events + 1, keep
 end
 
--- Tell one worker that has free slots. A channel nobody listens to belongs to a dead worker:
--- it is forgotten and the next one is told.
+-- Remember a worker that has free slots and found nothing more to do. The one that has waited
+-- longest is served first.
+local function feel_hungry(P, channel)
+  redis.call('ZADD', P .. 'hungry', 'NX', present, channel)
+  redis.call('PEXPIRE', P .. 'hungry', HUNGRY_LIVE)
+end
+
+-- Tell one hungry worker that there is work. A channel nobody listens to belongs to a dead
+-- worker: it is forgotten and the next one is told.
 local function wake(P)
   while true do
-    local channel = redis.call('SPOP', P .. 'hungry')
+    local channel = redis.call('ZPOPMIN', P .. 'hungry')[1]
     if not channel then return end
     if redis.call('PUBLISH', channel, 'work ' .. P) > 0 then return end
   end

@@ -1,6 +1,7 @@
 -- enqueue: accept new jobs of one function.
 -- keys: P
--- args: events kept, most jobs waiting (0: no limit), function name, then per job
+-- args: events kept, ms a finished record lives, most jobs waiting (0: no limit), function name,
+--       then per job
 --       id, arguments and '', or for a job that is more than plain
 --       id, arguments, 'more', priority, delay, at, deadline, budget, key, parent, root, source,
 --       waiter (an empty string where there is none)
@@ -32,10 +33,10 @@ end
 
 register('enqueue', function(keys, args)
   local P, now = keys[1], clock()
-  local keep, most, name = args[1], tonumber(args[2]), args[3]
+  local keep, ttl, most, name = args[1], args[2], tonumber(args[3]), args[4]
   local room = most > 0 and most - waiting(P) or math.huge
-  local out, queued = {}, false
-  local i, seen = 4, {}
+  local out, queued = {}, 0
+  local i, seen = 5, {}
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
     local priority, delay, at, deadline, budget, key, parent, root, source, waiter
@@ -70,7 +71,7 @@ register('enqueue', function(keys, args)
         if due > now then
           to_schedule(P, id, due)
         else
-          status, queued = 'queued', true
+          status, queued = 'queued', queued + 1
           lane, entry = to_lane(P, id, job, priority, false, seen)
         end
         local more = {}
@@ -93,6 +94,6 @@ register('enqueue', function(keys, args)
     end
     out[#out + 1], out[#out + 2] = verdict, id
   end
-  if queued then wake(P) end
+  if queued == 1 then hand_over(P, keep, ttl, now) elseif queued > 1 then wake(P) end
   return out
 end)

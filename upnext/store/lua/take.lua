@@ -80,8 +80,7 @@ register('take', function(keys, args)
   end
 
   if dry then
-    redis.call('SADD', E .. 'hungry', channel)
-    redis.call('PEXPIRE', E .. 'hungry', HUNGRY_LIVE)
+    feel_hungry(E, channel)
   else
     wake(E) -- probably more waits, and another router may be free
   end

@@ -67,6 +67,10 @@ class Channels:
                 logger.exception("the listener of %r raised", name)
         return len(listeners)
 
+    def listeners(self, name: str) -> int:
+        """How many listen to a channel."""
+        return len(self._listeners.get(name, ()))
+
     def gap(self) -> None:
         """Tell every listener that it may have missed something, as after a reconnect."""
         for listener in [one for some in self._listeners.values() for one in some]:

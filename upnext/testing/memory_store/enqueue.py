@@ -8,13 +8,20 @@ from upnext.errors import JobRefusedError, QueueFullError
 from upnext.model.job import Enqueued, NewJob
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
+from upnext.testing.memory_store.taking import hand_over
 
 
 def enqueue(queue: Queue, now: int, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
     """Accept jobs of one function; one answer each, in order."""
-    answers = [_enqueue_one(queue, now, job) for job in jobs]
-    accepted = [queue.jobs[a.id] for a in answers if isinstance(a, Enqueued) and a.created]
-    if any(job.lane for job in accepted):
+    answers: list[Enqueued | JobRefusedError] = []
+    queued = 0
+    for job in jobs:
+        known = job.id in queue.jobs
+        answers.append(_enqueue_one(queue, now, job))
+        queued += not known and job.id in queue.jobs and bool(queue.jobs[job.id].lane)
+    if queued == 1:
+        hand_over(queue, now)
+    elif queued:
         queue.wake()
     return answers
 

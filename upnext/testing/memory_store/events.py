@@ -75,7 +75,7 @@ class Events:
         self.version = 0
         self._entries = 0
         self._publish = publish
-        self._hungry: dict[str, None] = {}
+        self._hungry: dict[str, int] = {}
         self._hungry_until = 0
         self._roll_until = 0
 
@@ -113,7 +113,7 @@ class Events:
 
     def feel_hungry(self, channel: str, now: int) -> None:
         """A router has nothing to do."""
-        self._hungry[channel] = None
+        self._hungry.setdefault(channel, now)
         self._hungry_until = now + HUNGRY_LIVE
 
     def forget_hunger(self, channel: str) -> None:
@@ -121,9 +121,9 @@ class Events:
         self._hungry.pop(channel, None)
 
     def wake(self) -> None:
-        """Tell one router that there are events; those who are gone are forgotten."""
+        """Tell the router that had nothing to do for longest; those who are gone are forgotten."""
         while self._hungry:
-            channel = next(iter(self._hungry))
+            channel = min(self._hungry, key=lambda name: (self._hungry[name], name))
             del self._hungry[channel]
             if self._publish(channel, f"work {self.prefix}".encode()):
                 return

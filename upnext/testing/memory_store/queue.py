@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import json
 from collections import deque
-from collections.abc import Callable
 
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
+from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.lanes import Lanes
 from upnext.testing.memory_store.record import Record
 
@@ -16,9 +16,6 @@ HUNGRY_LIVE = 15 * 60_000
 """Milliseconds after which workers that said they are free are forgotten."""
 MARK_LIVE = 24 * 3_600_000
 """Milliseconds for which a cancelled tree refuses new jobs."""
-
-Publish = Callable[[str, bytes], int]
-"""Publishes a message on a channel; the answer counts those who heard it."""
 
 Event = dict[str, str | int | bytes]
 """One entry of the stream that history reads."""
@@ -39,10 +36,11 @@ class Queue:
         share: Counts the jobs asked for: every fifth is taken from the lowest lane up.
     """
 
-    def __init__(self, prefix: str, bounds: Bounds, publish: Publish) -> None:
+    def __init__(self, prefix: str, bounds: Bounds, channels: Channels) -> None:
         self.prefix = prefix
         self.bounds = bounds
-        self.publish = publish
+        self.channels = channels
+        self.publish = channels.publish
         self.jobs: dict[str, Record] = {}
         self.lanes = Lanes()
         self.scheduled: dict[str, int] = {}
@@ -52,7 +50,7 @@ class Queue:
         self.dead: dict[str, int] = {}
         self.events: deque[Event] = deque(maxlen=bounds.events_kept)
         self.share = 0
-        self._hungry: dict[str, None] = {}
+        self._hungry: dict[str, int] = {}
         self._hungry_until = 0
         self._marks_until = 0
         self._dead_until = 0
@@ -77,7 +75,7 @@ class Queue:
 
     def feel_hungry(self, channel: str, now: int) -> None:
         """A worker has free slots and found nothing more to do."""
-        self._hungry[channel] = None
+        self._hungry.setdefault(channel, now)
         self._hungry_until = now + HUNGRY_LIVE
 
     def forget_hunger(self, channel: str) -> None:
@@ -86,11 +84,17 @@ class Queue:
 
     def wake(self) -> None:
         """Tell one worker with free slots that there is work; those who are gone are forgotten."""
-        while self._hungry:
-            channel = next(iter(self._hungry))
-            del self._hungry[channel]
+        while channel := self.pop_hungry():
             if self.publish(channel, f"work {self.prefix}".encode()):
                 return
+
+    def pop_hungry(self) -> str | None:
+        """The channel of the worker that has been hungry longest; it is forgotten."""
+        if not self._hungry:
+            return None
+        channel = min(self._hungry, key=lambda name: (self._hungry[name], name))
+        del self._hungry[channel]
+        return channel
 
     def to_lane(self, job: Record, *, first: bool) -> None:
         """Let a job wait for a worker; `first`: ahead of those of its priority that wait."""

@@ -57,7 +57,8 @@ class Attempt:
         now = anyio.current_time()
         context = self._context(job, slot, now)
         token = current_context.set(context)
-        attempted = self.running.begin(job, anyio.CancelScope())
+        limit, at_limit = self._limit(job, now)
+        attempted = self.running.begin(job, anyio.CancelScope(deadline=limit))
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s (%s): attempt %d starts", job.function, job.id, job.attempt)
         over, outcome = False, None
@@ -65,7 +66,13 @@ class Attempt:
             if self._hooks:
                 await self._hook(self.definition.on_start, context)
                 now = anyio.current_time()
-            outcome, error = await self._attempt(attempted, context, now)
+                limit, at_limit = self._limit(job, now)
+                attempted.scope.deadline = limit
+            if limit <= now and at_limit is CancelReason.DEADLINE and attempted.reason is None:
+                late = "the deadline passed before a slot was free"
+                outcome, error = verdict.expired(job, 0, late), None
+            else:
+                outcome, error = await self._attempt(attempted, context, at_limit)
             if outcome is not None and outcome.ending is Ending.RETRY and job.deadline is not None:
                 outcome = verdict.in_time(outcome, self._left(job.deadline))
             over, attempted.outcome = True, outcome
@@ -82,19 +89,15 @@ class Attempt:
                 settle(outcome)
 
     async def _attempt(
-        self, attempted: Attempted, context: Context, now: float
+        self, attempted: Attempted, context: Context, at_limit: CancelReason
     ) -> tuple[Outcome | None, BaseException | None]:
         job, scope = attempted.job, attempted.scope
         if attempted.reason is not None:  # cancelled while its first hook ran
             reason, text = attempted.reason, attempted.message
             return verdict.interrupted(job, self.definition, reason, text, 0), None
-        limit, at_limit = self._limit(job, now)
         began = perf_counter()
-        if at_limit is CancelReason.DEADLINE and limit <= now:
-            return verdict.expired(job, 0, "the deadline passed before a slot was free"), None
         error: BaseException | None = None
         result = b""
-        scope.deadline = limit
         try:
             # Errors are looked at outside the scope: on their way out of it, those that come
             # together with its own cancellation lose that.

@@ -9,13 +9,14 @@ import anyio
 from attrs import define, field
 from redis.exceptions import RedisError
 
+from upnext.contracts.claimed import job_of, unpack_handed
 from upnext.contracts.keys import Keys
-from upnext.model.job import Held, Revoked
+from upnext.model.job import Job, Revoked
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
 from upnext.redis.waiter import Waiter
 from upnext.worker.execution.running import Running
-from upnext.worker.intake.demand import Demand
+from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ControlPort, Subscription
 from upnext.worker.scheduling.event_router import EventRouter
@@ -34,9 +35,10 @@ class Canceller:
     """Owns the worker's ears: the control channel and the due channels of its functions.
 
     A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
-    of work goes to the fetcher; as the store tells one worker only, one that is full or stops
-    passes it on to the next. News of the schedule goes to the stager. A renewal's answer comes
-    in here as well: it covers messages that were lost.
+    of work goes to the fetcher, and so do jobs that were handed over. The store turns to one
+    worker only: one that is full or stops passes the news on and hands the job back. News of the
+    schedule goes to the stager. A renewal's answer comes in here as well: it covers messages
+    that were lost.
     """
 
     store: ControlPort
@@ -47,7 +49,7 @@ class Canceller:
     inbox: Inbox
     outbox: Outbox
     leases: Leases
-    demand: Demand
+    fetcher: Fetcher
     stager: Stager
     router: EventRouter | None = None
     _prefixes: Mapping[str, str] = field(init=False)
@@ -100,7 +102,7 @@ class Canceller:
 
     def _gap(self) -> None:
         """Messages may be missing: look everywhere. Lost cancellations come with a renewal."""
-        self.demand.note_all()
+        self.fetcher.doubt()
         self.stager.note_all()
         if self.router is not None:
             self.router.note()
@@ -114,11 +116,14 @@ class Canceller:
             await self.store.claim(self.worker, [(name, 0) for name in names])
 
     def _hear(self, payload: bytes) -> None:
+        if payload.startswith(b"job "):
+            self._accept(payload)
+            return
         verb, _, rest = payload.decode(errors="replace").partition(" ")
         if verb == "work":
             name = self._prefixes.get(rest)
             if name is not None:
-                self.demand.note(name)
+                self.fetcher.demand.note(name)
                 if self.inbox.full:
                     self._unheeded[name] = None
                     self._errand.wake()
@@ -131,6 +136,15 @@ class Canceller:
             if delivery.isdecimal() and len(delivery) < 20:
                 self._cancel(job_id, int(delivery), CancelReason.USER, reason)
 
+    def _accept(self, payload: bytes) -> None:
+        prefix, now, row = unpack_handed(payload)
+        name = self._prefixes.get(prefix)
+        if name is None:
+            return
+        job = job_of(name, row, now)
+        if not self.fetcher.take(job):
+            self.outbox.put(_unstarted(job, Ending.RELEASE, "no free slot"))
+
     def _cancel(self, job_id: str, delivery: int, reason: CancelReason, message: str) -> None:
         if self.running.cancel(job_id, delivery, reason, message):
             return
@@ -138,9 +152,8 @@ class Canceller:
         if job is None:
             return  # it is settled, or about to be
         if reason is not CancelReason.LEASE_LOST:
-            held = job.held
-            self.outbox.put(_never_started(held, message))
+            self.outbox.put(_unstarted(job, Ending.CANCELLED, message))
 
 
-def _never_started(held: Held, message: str) -> Outcome:
-    return Outcome(held=held, ending=Ending.CANCELLED, reason=message)
+def _unstarted(job: Job, ending: Ending, reason: str) -> Outcome:
+    return Outcome(held=job.held, ending=ending, reason=reason)

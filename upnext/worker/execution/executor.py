@@ -52,7 +52,7 @@ class Executor:
             if self.outbox.full:
                 await self.outbox.room()
             try:
-                job = await self.inbox.receive()
+                job = self.inbox.take() or await self.inbox.receive()
             except anyio.EndOfStream:
                 return
             slot = SlotHolder(self.slots, job.id)

@@ -39,12 +39,15 @@ class Demand:
         self._wet.update(dict.fromkeys(self._functions))
         self._changed.set()
 
-    def note_some(self) -> None:
-        """Anything may have come unheard: look at a few functions, in turn."""
+    def note_some(self) -> list[str]:
+        """Anything may have come unheard: look at a few functions, in turn. Returns them."""
         share = max(SWEPT_AT_ONCE, len(self._functions) // 100)
+        swept: list[str] = []
         for _ in range(min(share, len(self._functions))):
-            self.note(self._functions[self._next_swept % len(self._functions)])
+            swept.append(self._functions[self._next_swept % len(self._functions)])
             self._next_swept += 1
+            self.note(swept[-1])
+        return swept
 
     async def changed(self) -> None:
         """Return when work came."""

@@ -6,10 +6,11 @@ import logging
 from math import inf
 
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 from redis.exceptions import RedisError
 
-from upnext.model.job import Claimed
+from upnext.model.job import Claimed, Job
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ClaimPort
@@ -36,11 +37,15 @@ class Fetcher:
     leases: Leases
     clock: StoreClock
     batch_size: int
-    unknown: bool = field(default=False, init=False)
-    """A claim was sent whose reply never came: the store knows what it gave us."""
+    _unanswered: bool = field(default=False, init=False)
+    """A claim was sent whose reply never came."""
+    _doubtful: bool = field(default=False, init=False)
+    """Jobs may have been handed over unheard."""
     claimed_at: float = field(factory=anyio.current_time, init=False)
     """When this worker last proved that it can claim, as far as it had room to."""
     _swept_at: float = field(factory=anyio.current_time, init=False)
+    _resting: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    """Around waiting for room."""
 
     async def run(self) -> None:
         try:
@@ -51,50 +56,83 @@ class Fetcher:
     async def _fill(self) -> None:
         while True:
             await self._room()
-            if anyio.current_time() >= self._swept_at + SWEEP_INTERVAL:
-                # However busy: while one function never runs dry, the store may forget that
-                # this worker is hungry for the others.
-                self._swept_at = anyio.current_time()
-                self.demand.note_some()
-            if self.demand.dry:
-                with anyio.move_on_at(self._swept_at + SWEEP_INTERVAL):
-                    await self.demand.changed()
-                continue
             try:
-                await self._fetch()
+                if self.unknown:
+                    self._accept(await self.recover(self.functions), 0)
+                elif anyio.current_time() >= self._swept_at + SWEEP_INTERVAL:
+                    await self._sweep()
+                elif self.demand.dry:
+                    with anyio.move_on_at(self._swept_at + SWEEP_INTERVAL):
+                        await self.demand.changed()
+                    await checkpoint()  # a job that was handed over starts first
+                else:
+                    await self._fetch()
             except RedisError as error:
                 logger.warning("cannot claim jobs: %s", error)
                 self.demand.note_all()
                 await anyio.sleep(RETRY_INTERVAL)
 
-    async def recover(self) -> Claimed:
+    @property
+    def unknown(self) -> bool:
+        """Whether the store may know of jobs of ours that we do not know of."""
+        return self._unanswered or self._doubtful
+
+    def take(self, job: Job) -> bool:
+        """A job came unasked, handed over by whoever submitted it; False: no room for it."""
+        self.leases.add([job])
+        if accepted := self.inbox.accepts:
+            self.inbox.deliver([job], 0)
+        self.demand.note(job.function)  # the store holds us for sated until we ask again
+        return accepted
+
+    def doubt(self) -> None:
+        """Messages may be missing: news of work, and jobs that were handed over."""
+        self._doubtful = True
+        self.demand.note_all()
+        self._resting.cancel()
+
+    async def recover(self, functions: list[str]) -> Claimed:
         """Ask the store what this worker owns without knowing."""
-        claimed = await self.store.recover(self.worker, self.functions, self.leases.ids())
-        self.unknown = False
-        if claimed.jobs:
-            logger.info("took up %d jobs whose claim was cut off", len(claimed.jobs))
-        return claimed
+        doubtful, self._doubtful = self._doubtful, False
+        try:
+            claimed = await self.store.recover(self.worker, functions, self.leases.ids())
+        except BaseException:
+            self._doubtful = self._doubtful or doubtful
+            raise
+        self._unanswered = False
+        # What was handed over while we asked is held by now.
+        jobs = self.leases.strange(claimed.jobs)
+        if jobs:
+            logger.info("took up %d jobs that were given to this worker unheard", len(jobs))
+        return Claimed(jobs=jobs, now=claimed.now)
 
     async def _room(self) -> None:
-        if self.inbox.free < self.inbox.worthwhile:
+        if self.inbox.free < self.inbox.worthwhile and not self.unknown:
             self.claimed_at = inf
-            await self.inbox.room(self.inbox.worthwhile)
+            with anyio.CancelScope() as self._resting:
+                await self.inbox.room(self.inbox.worthwhile)
             self.claimed_at = anyio.current_time()
 
+    async def _sweep(self) -> None:
+        """Look at some functions unbidden.
+
+        However busy: while one function never runs dry, the store may forget that this worker is
+        hungry for the others.
+        """
+        self._swept_at = anyio.current_time()
+        self._accept(await self.recover(self.demand.note_some()), 0)
+
     async def _fetch(self) -> None:
-        if self.unknown:
-            self._accept(await self.recover(), 0)
-            return  # the inbox may be full now
         wants = self.demand.plan(min(self.inbox.free, self.batch_size))
         room = sum(count for _, count in wants)
         self.inbox.reserve(room)
-        self.unknown = True
+        self._unanswered = True
         try:
             claimed = await self.store.claim(self.worker, wants)
         except BaseException:
             self.inbox.deliver([], room)
             raise
-        self.unknown, self.claimed_at = False, anyio.current_time()
+        self._unanswered, self.claimed_at = False, anyio.current_time()
         self.demand.filled(claimed.more)
         self._accept(claimed, room)
 

@@ -36,6 +36,7 @@ class Inbox:
         self._idle: deque[anyio.Event] = deque()
         self._closed = False
         self._room = anyio.Event()
+        self._wanted = 0  # so much room is waited for; 0: nobody waits
 
     @property
     def free(self) -> int:
@@ -52,10 +53,17 @@ class Inbox:
         """Whether no room is left, not even room that a claim under way may leave over."""
         return self._closed or self.free + self._reserved < self.worthwhile
 
+    @property
+    def accepts(self) -> bool:
+        """Whether one more job has a place, if a claim under way leaves room over."""
+        return not self._closed and self.free + self._reserved > 0
+
     async def room(self, least: int = 1) -> None:
         """Return when at least so many jobs may be claimed."""
         while self.free < least:
-            self._room = anyio.Event()
+            if not self._wanted:
+                self._room = anyio.Event()
+            self._wanted = min(self._wanted or least, least)
             await self._room.wait()
 
     def reserve(self, count: int) -> None:
@@ -73,13 +81,21 @@ class Inbox:
 
         All of them, when no job will ever come again.
         """
-        turns = min(len(self._jobs), self._slots.free)
-        if self._closed and not self._jobs:
-            turns = len(self._idle)
-        for _ in range(min(turns, len(self._idle))):
-            self._idle.popleft().set()
-        if not self._room.is_set() and self.free > 0:
+        if self._idle:
+            turns = min(len(self._jobs), self._slots.free)
+            if self._closed and not self._jobs:
+                turns = len(self._idle)
+            for _ in range(min(turns, len(self._idle))):
+                self._idle.popleft().set()
+        if self._wanted and self.free >= self._wanted:
+            self._wanted = 0
             self._room.set()
+
+    def take(self) -> Job | None:
+        """The next job, together with a slot for it, if both are there."""
+        if self._jobs and self._slots.take():
+            return self._jobs.popleft()
+        return None
 
     async def receive(self) -> Job:
         """The next job, together with a slot for it.
@@ -88,8 +104,8 @@ class Inbox:
             anyio.EndOfStream: the inbox is closed and empty.
         """
         while True:
-            if self._jobs and self._slots.take():
-                return self._jobs.popleft()
+            if (job := self.take()) is not None:
+                return job
             if self._closed and not self._jobs:
                 raise anyio.EndOfStream
             turn = anyio.Event()

@@ -39,6 +39,11 @@ class Leases:
             for lease in held:
                 self._jobs.pop((lease.id, lease.delivery), None)
 
+    def strange(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of the jobs that are not held yet."""
+        with self._lock:
+            return [job for job in jobs if (job.id, job.delivery) not in self._jobs]
+
     def drop(self, job_id: str, delivery: int) -> None:
         """This delivery is another worker's now."""
         with self._lock:

@@ -22,6 +22,8 @@ logger = logging.getLogger("upnext.worker")
 
 BEAT_INTERVAL = 0.5
 """Seconds between two signs of life of the event loop."""
+BLOCKED = 2 * BEAT_INTERVAL
+"""A loop that has been silent for so many seconds counts as blocked."""
 
 
 @define(eq=False)
@@ -48,16 +50,20 @@ class ThreadRenewal:
     """Renews from a thread of the tree, over its own socket.
 
     User code that blocks the event loop loses no lease this way. The thread watches the loop's
-    signs of life; it names what blocks, and when the loop stood still for `most_blocked`
-    seconds it stops renewing, so that another worker gets the jobs.
+    signs of life; it names what blocks, sees to it that no job is handed over that the loop could
+    not take, and when the loop stood still for `most_blocked` seconds it stops renewing, so that
+    another worker gets the jobs.
     """
 
     open_store: Callable[[], BlockingRenewPort]
     worker: str
+    functions: list[str]
     leases: Leases
     period: float
     most_blocked: float
     on_revoked: Callable[[Revoked], None]
+    on_resumed: Callable[[], None]
+    """The loop was blocked and goes on."""
     running: Callable[[], list[str]]
     """Names of the jobs that run, for the message about a blocked loop."""
     _stop: threading.Event = field(factory=threading.Event, init=False)
@@ -85,7 +91,9 @@ class ThreadRenewal:
 
     async def _give_signs_of_life(self) -> None:
         while True:
-            self._beat = time.monotonic()
+            last, self._beat = self._beat, time.monotonic()
+            if self._beat - last > BLOCKED:
+                self.on_resumed()
             await anyio.sleep(BEAT_INTERVAL)
 
     async def _listen(self, threads: anyio.CapacityLimiter) -> None:
@@ -107,9 +115,10 @@ class ThreadRenewal:
             while not self._stop.wait(look):
                 waited += look
                 silent = time.monotonic() - self._beat
-                if silent > 2 * BEAT_INTERVAL and not warned:
+                if silent > BLOCKED and not warned:
                     self._name_the_culprit(silent)
-                warned = silent > 2 * BEAT_INTERVAL
+                    self._withdraw(store)
+                warned = silent > BLOCKED
                 if waited >= self.period and silent <= self.most_blocked:
                     waited = 0.0
                     self._renew(store, self.leases.held())
@@ -124,6 +133,12 @@ class ThreadRenewal:
                 self._revoked.put(revoked)
         except RedisError as error:
             logger.warning("cannot renew %d leases: %s", len(held), error)
+
+    def _withdraw(self, store: BlockingRenewPort) -> None:
+        try:
+            store.withdraw(self.worker, self.functions)
+        except RedisError as error:
+            logger.warning("cannot withdraw the worker from those with free slots: %s", error)
 
     def _name_the_culprit(self, silent: float) -> None:
         frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]

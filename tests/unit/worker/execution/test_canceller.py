@@ -3,13 +3,15 @@ from __future__ import annotations
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from attrs import asdict
 from redis.exceptions import ConnectionError as LostConnectionError
 
 from tests.support.claimed import a_job, held
+from upnext.contracts.claimed import pack_handed, row_of
 from upnext.contracts.keys import Keys
 from upnext.model.event import NewEvent
 from upnext.model.identity import new_event_id
-from upnext.model.job import Revoked
+from upnext.model.job import Job, Revoked
 from upnext.model.outcome import Ending
 from upnext.model.status import CancelReason
 from upnext.redis.waiter import Waiter
@@ -18,11 +20,13 @@ from upnext.worker.execution.canceller import Canceller
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
 from upnext.worker.intake.demand import Demand
+from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
+from upnext.worker.store_clock import StoreClock
 
 KEYS = Keys("local")
 FUNCTIONS = ["work", "send mail!"]
@@ -41,7 +45,7 @@ class Noted(Stager):
 
 def make(store: MemoryStore | None = None) -> Canceller:
     store = store or MemoryStore(KEYS)
-    demand = Demand(FUNCTIONS)
+    demand, inbox, leases = Demand(FUNCTIONS), Inbox(Slots(2, 10), 0), Leases()
     demand.plan(10)  # all dry
     return Canceller(
         store=store,
@@ -49,10 +53,10 @@ def make(store: MemoryStore | None = None) -> Canceller:
         worker="w",
         functions=FUNCTIONS,
         running=Running(),
-        inbox=Inbox(Slots(2, 10), 0),
+        inbox=inbox,
         outbox=Outbox(10),
-        leases=Leases(),
-        demand=demand,
+        leases=leases,
+        fetcher=Fetcher(store, "w", FUNCTIONS, inbox, demand, leases, StoreClock(), 10),
         stager=Noted(store),
     )
 
@@ -74,7 +78,7 @@ async def hear(canceller: Canceller, *messages: bytes) -> None:
 async def test_news_of_work_go_to_the_fetcher() -> None:
     canceller = make()
     await hear(canceller, f"work {KEYS.function('send mail!')}".encode())
-    assert canceller.demand.plan(10) == [("send mail!", 10)]
+    assert canceller.fetcher.demand.plan(10) == [("send mail!", 10)]
 
 
 async def test_news_of_the_schedule_go_to_the_stager() -> None:
@@ -103,7 +107,8 @@ async def test_a_gap_makes_both_look_everywhere() -> None:
         group.cancel_scope.cancel()
     assert isinstance(canceller.stager, Noted)
     assert set(canceller.stager.noted) == set(FUNCTIONS)
-    assert sorted(name for name, _ in canceller.demand.plan(10)) == sorted(FUNCTIONS)
+    assert sorted(name for name, _ in canceller.fetcher.demand.plan(10)) == sorted(FUNCTIONS)
+    assert canceller.fetcher.unknown  # a job may have been handed over unheard
 
 
 async def test_a_running_job_is_cancelled_with_its_reason() -> None:
@@ -135,6 +140,8 @@ async def test_a_waiting_job_is_taken_out_and_settled() -> None:
         b"cancel nobody " + b"9" * 5000,
         b"work",
         b"work upnext:{local:strange}:",
+        b"job",
+        b"job upnext:{local:strange}: 1 1\nx",
         b"\xff\xfe",
         "cancel nobody ² x".encode(),
     ],
@@ -146,7 +153,7 @@ async def test_nothing_else_does_anything(message: bytes, caplog: pytest.LogCapt
     await hear(canceller, message)
     assert attempted.reason is None
     assert canceller.inbox.statistics().queued == 1
-    assert canceller.demand.dry
+    assert canceller.fetcher.demand.dry
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -219,13 +226,64 @@ async def test_without_room_it_passes_news_of_work_on() -> None:
     canceller = make()
     canceller.inbox.deliver([a_job(), a_job()], 0)
     assert await told(canceller) == [f"work {KEYS.function('send mail!')}".encode()]
-    assert canceller.demand.plan(10) == [("send mail!", 10)]  # should room come first
+    assert canceller.fetcher.demand.plan(10) == [("send mail!", 10)]  # should room come first
 
 
 async def test_a_worker_that_stops_passes_news_of_work_on() -> None:
     canceller = make()
     canceller.inbox.close()
     assert len(await told(canceller)) == 1
+
+
+def handed(job: Job) -> bytes:
+    """The message that hands a job over."""
+    return pack_handed(KEYS.function(job.function), job.claimed_at, row_of(job))
+
+
+async def test_a_job_that_is_handed_over_goes_to_the_inbox() -> None:
+    canceller, job = (
+        make(),
+        a_job(
+            attempt=2,
+            delivery=3,
+            priority=-4,
+            created_at=5,
+            claimed_at=6,
+            deadline=7,
+            arguments=b'["\\n", "\n"]',
+            parent_id="p",
+            root_id="r",
+            rescues=1,
+            key="a key: \n ☃",
+            source=b"{\n}",
+        ),
+    )
+    await hear(canceller, handed(job))
+    assert canceller.inbox.statistics().queued == 1
+    assert canceller.leases.ids() == [job.id]
+    assert canceller.fetcher.demand.plan(10) == [("work", 10)], "it asks again, to be known as free"
+    received = await canceller.inbox.receive()
+    assert asdict(received) == asdict(job)
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_without_a_place_for_it_the_job_is_handed_back(full: bool) -> None:
+    canceller, job = make(), a_job()
+    if full:
+        canceller.inbox.deliver([a_job(), a_job()], 0)
+    else:
+        canceller.inbox.close()
+    await hear(canceller, handed(job))
+    [outcome] = canceller.outbox.take(10)
+    assert (outcome.held, outcome.ending) == (held(job), Ending.RELEASE)
+    assert canceller.leases.ids() == [job.id], "its lease is kept until that is written"
+
+
+async def test_a_claim_under_way_does_not_keep_a_job_out() -> None:
+    canceller, job = make(), a_job()
+    canceller.inbox.reserve(2)
+    await hear(canceller, handed(job))
+    assert canceller.inbox.statistics().queued == 1
 
 
 def routed(store: MemoryStore, handlers: dict[str, bytes]) -> Canceller:

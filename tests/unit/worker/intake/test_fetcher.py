@@ -124,7 +124,7 @@ async def test_cancelled_between_a_claim_and_its_reply_it_says_so() -> None:
         await fetcher.run()
     assert fetcher.unknown
     assert fetcher.inbox.statistics().reserved == 0
-    claimed = await fetcher.recover()
+    claimed = await fetcher.recover(fetcher.functions)
     assert claimed.jobs == queue.given
     assert not fetcher.unknown
 
@@ -145,7 +145,7 @@ async def test_wherever_it_is_cancelled_no_job_and_no_room_is_lost() -> None:
         assert fetcher.inbox.statistics().reserved == 0
         jobs = fetcher.inbox.empty()
         if fetcher.unknown:
-            jobs += (await fetcher.recover()).jobs
+            jobs += (await fetcher.recover(fetcher.functions)).jobs
         assert sorted(job.id for job in jobs) == sorted(job.id for job in queue.given)
 
 
@@ -190,4 +190,62 @@ async def test_every_answered_claim_is_a_proof() -> None:
         group.start_soon(fetcher.run)
         await anyio.sleep(100)
         assert fetcher.claimed_at >= anyio.current_time() - 2 * SWEEP_INTERVAL
+        group.cancel_scope.cancel()
+
+
+async def test_in_doubt_it_asks_what_it_owns_even_without_room() -> None:
+    queue = Queue(waiting=1)
+    fetcher = make(queue, concurrency=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetcher.run)
+        await anyio.sleep(1)
+        assert fetcher.inbox.free == 0
+        unheard = a_job()
+        queue.given.append(unheard)
+        fetcher.doubt()
+        await anyio.sleep(1)
+        assert unheard.id in fetcher.leases.ids()
+        assert not fetcher.unknown
+        group.cancel_scope.cancel()
+
+
+async def test_a_doubt_during_a_claim_outlives_its_reply() -> None:
+    queue = Queue()
+    fetcher = make(queue)
+    async with anyio.create_task_group() as group:
+        queue.hold = anyio.Event()
+        group.start_soon(fetcher.run)
+        await anyio.sleep(1)
+        fetcher.doubt()
+        queue.hold.set()
+        await anyio.sleep(1)
+        assert queue.recovered == 1
+        group.cancel_scope.cancel()
+
+
+async def test_what_is_handed_over_while_it_asks_is_taken_once() -> None:
+    queue, handed = Queue(), a_job()
+    fetcher = make(queue)
+
+    async def recover(*_: object) -> Claimed:
+        assert fetcher.take(handed)  # the message overtakes the answer
+        await checkpoint()
+        return Claimed(jobs=[handed], now=1000)
+
+    queue.recover = recover
+    fetcher.doubt()
+    with anyio.move_on_after(1):
+        await fetcher.run()
+    assert fetcher.inbox.statistics().queued == 1
+
+
+async def test_a_sweep_finds_a_job_that_was_handed_over_unheard() -> None:
+    queue = Queue()
+    fetcher = make(queue)
+    async with anyio.create_task_group() as group:
+        group.start_soon(fetcher.run)
+        await anyio.sleep(1)
+        queue.given.append(a_job())
+        await anyio.sleep(SWEEP_INTERVAL)
+        assert fetcher.inbox.statistics().queued == 1
         group.cancel_scope.cancel()

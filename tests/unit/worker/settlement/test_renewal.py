@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -36,6 +36,8 @@ class Store:
     def __init__(self) -> None:
         self.renewed: queue.SimpleQueue[list[Held]] = queue.SimpleQueue()
         self.answers: queue.SimpleQueue[list[Revoked] | Exception] = queue.SimpleQueue()
+        self.withdrawn: queue.SimpleQueue[tuple[str, list[str]]] = queue.SimpleQueue()
+        self.fails_to_withdraw = False
         self.closed = threading.Event()
         self.threads: set[int] = set()
 
@@ -50,6 +52,11 @@ class Store:
             raise answer
         return answer
 
+    def withdraw(self, worker: str, functions: Sequence[str]) -> None:
+        self.withdrawn.put((worker, list(functions)))
+        if self.fails_to_withdraw:
+            raise LostConnectionError("gone")
+
     def close(self) -> None:
         self.closed.set()
 
@@ -62,13 +69,16 @@ class Renewing:
         self.leases.add([self.job])
         self.revoked: list[Revoked] = []
         self.came = anyio.Event()
+        self.resumed = anyio.Event()
         self.renewal = ThreadRenewal(
             lambda: self.store,
             "w",
+            ["work"],
             self.leases,
             PERIOD,
             most_blocked,
             self._on_revoked,
+            lambda: self.resumed.set(),
             lambda: ["send (send-1)"],
         )
 
@@ -166,6 +176,27 @@ async def test_it_names_what_blocks_the_loop_once(
     assert "send (send-1)" in said[0]
     assert "5.0 s" in said[0]
     assert "test_renewal.py" in said[0] or "queue" in said[0]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_while_the_loop_is_blocked_no_job_is_handed_over(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = Renewing()
+    it.store.fails_to_withdraw = fails
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(module, "BEAT_INTERVAL", PERIOD)
+    async with anyio.create_task_group() as group:
+        group.start_soon(it.renewal.run)
+        await it.renews()
+        assert not it.resumed.is_set()
+        clock.now += 5
+        assert it.store.withdrawn.get(timeout=HANG) == ("w", ["work"])  # blocks the loop
+        it.block_until_renewed(2)
+        assert it.store.withdrawn.empty(), "once is enough"
+        with anyio.fail_after(HANG):
+            await it.resumed.wait()
+        group.cancel_scope.cancel()
 
 
 async def test_past_the_limit_it_renews_no_more_until_the_loop_runs_again(

@@ -1,0 +1,79 @@
+"""A claimed job on its way to the worker: the row of a reply, and the message that hands it over.
+
+The row is `{id, arguments, attempt, delivery, created}`; with more to the job than that,
+`{..., priority, deadline, parent, root, rescues, key, source}` follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from upnext.model.job import Job
+
+
+def job_of(function: str, row: Sequence[Any], now: int) -> Job:
+    """A row, its values as bytes or numbers, claimed at `now`, Unix milliseconds."""
+    job_id = row[0].decode()
+    if len(row) == 5:  # a plain job, as most are
+        priority = deadline = rescues = 0
+        parent = root = key = source = b""
+    else:
+        priority, deadline, parent, root, rescues, key, source = row[5:]
+    return Job(
+        id=job_id,
+        function=function,
+        arguments=row[1],
+        attempt=int(row[2]),
+        delivery=int(row[3]),
+        priority=int(priority),
+        created_at=int(row[4]),
+        claimed_at=now,
+        deadline=int(deadline) if deadline else None,
+        parent_id=parent.decode(),
+        root_id=root.decode() or job_id,
+        rescues=int(rescues),
+        key=key.decode(),
+        source=source,
+    )
+
+
+def row_of(job: Job) -> list[bytes]:
+    """The row of a job."""
+    values = (
+        job.id,
+        job.arguments,
+        job.attempt,
+        job.delivery,
+        job.created_at,
+        job.priority,
+        "" if job.deadline is None else job.deadline,
+        job.parent_id,
+        "" if job.root_id == job.id else job.root_id,
+        job.rescues,
+        job.key,
+        job.source,
+    )
+    return [value if isinstance(value, bytes) else str(value).encode() for value in values]
+
+
+def pack_handed(prefix: str, now: int, row: Sequence[bytes]) -> bytes:
+    """The message that hands a job to a worker unasked.
+
+    `job <prefix> <now> <length of each value...>`, a line feed, and the values one after another.
+    """
+    sizes = " ".join(str(len(value)) for value in row)
+    return f"job {prefix} {now} {sizes}\n".encode() + b"".join(row)
+
+
+def unpack_handed(message: bytes) -> tuple[str, int, list[bytes]]:
+    """The function's prefix, the store's time and the row in such a message."""
+    head, _, body = message.partition(b"\n")
+    _, prefix, now, *sizes = head.split(b" ")
+    row: list[bytes] = []
+    start = 0
+    for size in sizes:
+        end = start + int(size)
+        row.append(body[start:end])
+        start = end
+    return prefix.decode(), int(now), row

@@ -1,0 +1,53 @@
+-- How an attempt's end is written down, for the verbs that end attempts.
+
+-- The entry goes last: if writing down the end fails halfway, the job can still be rescued.
+local function acknowledge(acked, found)
+  local entries = acked[found.lane] or {}
+  entries[#entries + 1], acked[found.lane] = found.entry, entries
+  return 'applied'
+end
+
+local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending, duration,
+    result, err, delay, reason, dead)
+  if ending == 'done' then ending, err, delay, reason = 'complete', '', 0, '' end
+  local job = P .. 'job:' .. id
+  local found = find(job)
+  if not found or found.worker ~= worker or found.delivery ~= delivery then return 'stale' end
+  if found.status ~= 'running' then return 'repeated' end
+
+  local again = ending == 'retry' or ending == 'snooze' or ending == 'release'
+  if again and found.cancel then
+    ending, again, reason = 'cancelled', false, found.cancel
+  end
+  if ending == 'retry' and found.deadline ~= '' and now + delay >= tonumber(found.deadline) then
+    ending, again, reason = 'failed', false, 'no time left before the deadline to try again'
+  end
+
+  local started = string.format('%d', now - duration)
+  if not again then
+    if ending == 'failed' and dead == '1' then bury(P, id, now, ttl) end
+    finish(P, keep, ttl, id, job, now, found, ending, result, err, reason, started)
+    return acknowledge(acked, found)
+  end
+
+  local spent = ending == 'retry' and found.attempt or found.attempt - 1
+  local status, lane, entry, due = 'queued', '', '', now + delay
+  if due > now then
+    status = 'scheduled'
+    to_schedule(P, id, due)
+  else
+    lane, entry = to_lane(P, id, job, tonumber(found.priority), ending == 'release')
+    wake(P)
+  end
+  redis.call('HSET', job, 'status', status, 'attempt', spent, 'lane', lane, 'entry', entry,
+    'due', due, 'reason', reason)
+  if err ~= '' then redis.call('HSET', job, 'error', err) end
+  -- It came back from its worker: what killed others before is not this job's doing.
+  if ending ~= 'release' and found.rescues ~= '0' then redis.call('HSET', job, 'rescues', 0) end
+  local event = {'attempt', found.attempt, 'delivery', delivery, 'worker', worker, 'started',
+    started, 'due', due}
+  add(event, 'error', err)
+  add(event, 'reason', reason)
+  emit(P, keep, ending, id, event)
+  return acknowledge(acked, found)
+end
