@@ -16,6 +16,7 @@ from upnext.model.event import Concluded, NewEvent, Routing, TakenEvent
 from upnext.model.identity import handler_job_id
 from upnext.model.job import NewJob
 from upnext.store.bounds import Bounds
+from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.conclude import conclude
 from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.events import Events
@@ -28,10 +29,6 @@ LEASE = 1_000
 EVENT = "evt_" + "1" * 32
 HANDLERS = ("mail", "stock")
 ROUTERS = ("a", "b")
-
-
-def to_nobody(channel: str, message: bytes) -> int:
-    return 0
 
 
 @define
@@ -194,10 +191,10 @@ def drain(world: World) -> None:
 
 def start() -> World:
     # One job of somebody else's fills the queue of `mail`.
-    queues = {name: Queue(name, Bounds(most_waiting=1), to_nobody) for name in HANDLERS}
+    queues = {name: Queue(name, Bounds(most_waiting=1), Channels()) for name in HANDLERS}
     enqueue(queues["mail"], 0, [NewJob(id="mail-other", function="mail", arguments=b"")])
     del queues["mail"].jobs["mail-other"]
-    board = Events("E", Bounds(), to_nobody)
+    board = Events("E", Bounds(), Channels())
     board.handlers = dict.fromkeys(HANDLERS, b"")
     send(board, 0, [an_event()])
     return World(board, queues)

@@ -97,7 +97,7 @@ class MemoryStore:
         self.clock = LoopClock() if clock is None else clock
         self.queues: dict[str, Queue] = {}
         self._channels = Channels()
-        self.board = Events(self.keys.events, self.bounds, self._channels.publish)
+        self.board = Events(self.keys.events, self.bounds, self._channels)
         self._definitions: dict[str, bytes] = {}
         self._beats: dict[str, tuple[bytes, int]] = {}
 

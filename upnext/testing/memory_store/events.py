@@ -6,7 +6,8 @@ from attrs import define
 
 from upnext.model.event import NewEvent, StoredEvent, TakenEvent
 from upnext.store.bounds import Bounds
-from upnext.testing.memory_store.queue import HUNGRY_LIVE, Publish
+from upnext.testing.memory_store.channels import Channels
+from upnext.testing.memory_store.queue import HUNGRY_LIVE
 
 SEEN_LIVE = 15 * 60_000
 """Milliseconds for which sending an event again is a no-op."""
@@ -63,7 +64,7 @@ class Events:
         version: Changes with the handlers.
     """
 
-    def __init__(self, prefix: str, bounds: Bounds, publish: Publish) -> None:
+    def __init__(self, prefix: str, bounds: Bounds, channels: Channels) -> None:
         self.prefix = prefix
         self.bounds = bounds
         self.sent: dict[int, EventRecord] = {}
@@ -74,7 +75,7 @@ class Events:
         self.declared: dict[str, int] = {}
         self.version = 0
         self._entries = 0
-        self._publish = publish
+        self._publish = channels.publish
         self._hungry: dict[str, int] = {}
         self._hungry_until = 0
         self._roll_until = 0
