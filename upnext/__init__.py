@@ -19,6 +19,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.client.artifacts import create_artifact, create_artifact_sync
+    from upnext.client.event import (
+        EventHandle,
+        TypedEvent,
+        send_event,
+        send_event_idempotent,
+        send_event_idempotent_sync,
+        send_event_sync,
+    )
     from upnext.client.future import Future
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
         ArtifactError,
         CodecError,
         ConfigurationError,
+        EventRefusedError,
         JobNotFoundError,
         JobRefusedError,
         QueueFullError,
@@ -48,6 +57,8 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "Discard",
+    "EventHandle",
+    "EventRefusedError",
     "FailureReason",
     "Future",
     "JobNotFoundError",
@@ -61,6 +72,7 @@ __all__ = [
     "TaskHandle",
     "TaskResult",
     "TaskTimeoutError",
+    "TypedEvent",
     "UpNextError",
     "Worker",
     "WorkerQueueConfig",
@@ -73,11 +85,23 @@ __all__ = [
     "get_current_context",
     "map_tasks",
     "run",
+    "send_event",
+    "send_event_idempotent",
+    "send_event_idempotent_sync",
+    "send_event_sync",
     "submit_many",
 ]
 
 _HOMES = {
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
+    "upnext.client.event": (
+        "EventHandle",
+        "TypedEvent",
+        "send_event",
+        "send_event_idempotent",
+        "send_event_idempotent_sync",
+        "send_event_sync",
+    ),
     "upnext.client.future": ("Future",),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
@@ -86,6 +110,7 @@ _HOMES = {
         "ArtifactError",
         "CodecError",
         "ConfigurationError",
+        "EventRefusedError",
         "JobNotFoundError",
         "JobRefusedError",
         "QueueFullError",

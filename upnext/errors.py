@@ -2,7 +2,7 @@
 
 - The caller asked for something that cannot be: `ConfigurationError`, `JobNotFoundError`,
   `CodecError`, or a builtin `ValueError` / `TypeError`.
-- The queue said no: `JobRefusedError`, `QueueFullError`.
+- The queue said no: `JobRefusedError`, `QueueFullError`, `EventRefusedError`.
 - An artifact was not stored: `ArtifactError`.
 - The job itself did not complete: `TaskExecutionError` and below.
 - The broker could not be reached or refused a command: the exceptions of `redis.exceptions`.
@@ -17,6 +17,7 @@ __all__ = [
     "ArtifactError",
     "CodecError",
     "ConfigurationError",
+    "EventRefusedError",
     "JobNotFoundError",
     "JobRefusedError",
     "QueueFullError",
@@ -95,3 +96,20 @@ class ArtifactError(UpNextError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), status=self.status), (self.name, self.why)
+
+
+class EventRefusedError(UpNextError):
+    """The store did not accept an event; nothing was stored. Send it again later.
+
+    As many events wait to be routed as UPNEXT_QUEUE_STREAM_MAXLEN allows.
+    """
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"event {event_id} was refused: too many events wait to be routed"
+            " (UPNEXT_QUEUE_STREAM_MAXLEN)"
+        )
+        self.event_id = event_id
+
+    def __reduce__(self) -> tuple[type[EventRefusedError], tuple[str]]:
+        return type(self), (self.event_id,)

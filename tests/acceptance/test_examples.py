@@ -49,6 +49,11 @@ OUTPUT = {
         "paid after 2 days",
         "charge(customer=7)  scheduled in 30 days, 0:00:00",
     ],
+    "events": [
+        "send_receipt: order 7: 130.00, attempts: 1",
+        "reserve: order 7 is reserved, attempts: 2",
+        "audit: order.paid ['order_id', 'total'], attempts: 1",
+    ],
     "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[2].price: "],
 }
 """How each line of an example's output begins; `census` has tests of its own."""

@@ -130,3 +130,46 @@ async def third_time_lucky() -> int:
 @worker.task
 async def unencodable() -> object:
     return object()
+
+
+shop = upnext.Worker("shop", concurrency=CONCURRENCY)
+"""Three handlers of orders, in a process of their own."""
+back = upnext.Worker("back office", concurrency=CONCURRENCY)
+"""Two more in another process; one of them by wildcard."""
+paid = shop.event("order.paid")
+
+
+@paid.on
+async def receipt(n: int) -> None:
+    note("start", "receipt")
+
+
+@paid.on(retries=2)
+async def reserve(n: int) -> None:
+    note("start", "reserve")
+
+
+@shop.event("order.*").on
+def audit(n: int) -> None:
+    note("start", "audit")
+
+
+@back.event("**").on
+async def journal(**data: object) -> None:
+    note("start", "journal")
+
+
+@back.event("order.paid").on(name="book keeping")
+async def book(n: int) -> None:
+    note("start", "book")
+
+
+@processes.event("order.packed").on
+def pack(n: int) -> str:
+    note("start", "pack")
+    return f"{upnext.get_current_context().event} {os.getpid()}"
+
+
+@shop.task
+async def sell(n: int) -> str:
+    return await receipt.send(n)

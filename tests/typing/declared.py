@@ -11,6 +11,7 @@ from typing import assert_type
 
 from upnext.client.artifacts import create_artifact, create_artifact_sync
 from upnext.client.declarations import TaskDeclarations
+from upnext.client.event import EventHandle, send_event, send_event_sync
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
@@ -40,6 +41,29 @@ async def called(*numbers: int, scale: float = 1) -> float:
 
 @worker.task(name="other")
 def sync_called(a: datetime) -> None: ...
+
+
+paid = worker.event("order.paid")
+
+
+@paid.on
+async def mail(order: int, note: str = "") -> None: ...
+
+
+@paid.on(retries=2, on_failure=print)
+def stock(order: int) -> str:
+    return str(order)
+
+
+async def uses_events() -> None:
+    assert_type(paid, EventHandle)
+    assert_type(await mail.send(1, note="x"), str)
+    assert_type(stock.send_sync(order=1), str)
+    assert_type(await paid.send(order=1, note="x"), str)
+    assert_type(await paid.send_idempotent("key", order=1), str)
+    assert_type(await send_event("order.paid", order=1), str)
+    assert_type(send_event_sync("order.paid", order=1), str)
+    assert_type(paid.handler_names, list[str])
 
 
 async def uses() -> None:
@@ -126,3 +150,7 @@ async def mistakes() -> None:
     sync.submit_sync(a="1")  # pyright: ignore[reportArgumentType]
     bare.options(nothing=1)  # pyright: ignore[reportCallIssue]
     worker.task(retires=1)  # pyright: ignore[reportCallIssue]
+    await mail.send("1")  # pyright: ignore[reportArgumentType]
+    await mail.send(1, nota="x")  # pyright: ignore[reportCallIssue]
+    stock.send_sync()  # pyright: ignore[reportCallIssue]
+    paid.on(retires=1)  # pyright: ignore[reportCallIssue]

@@ -12,6 +12,7 @@ from attrs import frozen
 from upnext.cli.explain import CommandError
 from upnext.cli.render import read_json
 from upnext.contracts.keys import Keys
+from upnext.model.event import EventsView
 from upnext.model.job import JobRecord
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.embedded import embedded
@@ -24,8 +25,10 @@ from upnext.store.cancel import (
     cancel_tree_call,
     parse_cancelled,
 )
+from upnext.store.enlist import enlist_call
 from upnext.store.lookup import parse_record
 from upnext.store.scripts import library
+from upnext.store.survey import parse_view, survey_call
 
 PATIENCE = 1.0
 """Seconds to keep trying a broker that is not there: somebody sits and waits for the answer."""
@@ -71,6 +74,18 @@ class Broker:
             for name in self._client.hvals(self.keys.functions)
         ]
         return sum(self._caller.call_many(calls, idempotent=True))
+
+    def events(self, most: int) -> EventsView:
+        """What is held of events; at most so many of those that nobody handled."""
+        call = survey_call(self.keys, self.bounds, most)
+        (reply,) = self._caller.call_many([call], idempotent=True)
+        return parse_view(reply)
+
+    def forget_handler(self, function: str) -> bool:
+        """Take a handler off the roll; whether it was on it."""
+        call = enlist_call(self.keys, self.bounds, {}, off=(function,))
+        (count,) = self._caller.call_many([call], idempotent=True)
+        return count > 0
 
     def round_trip(self) -> float:
         """Ping the server; the answer is in milliseconds."""

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from upnext import __version__
-from upnext.cli.commands import call, cancel, health, inspect, list, run, status  # noqa: A004
+from upnext.cli.commands import (
+    call,
+    cancel,
+    events,
+    health,
+    inspect,
+    list,  # noqa: A004
+    run,
+    status,
+)
 from upnext.cli.explain import FAILURE, CommandError, explain
 from upnext.cli.visible import one_line, visible
 
@@ -63,6 +72,7 @@ app.command(
 app.command(
     cancel.cancel, usage="Usage: upnext cancel JOB_ID [OPTIONS]", help_epilogue=cancel.EXAMPLES
 )
+app.command(events.events, help_epilogue=events.EXAMPLES)
 app.command(health.health, help_epilogue=health.EXAMPLES)
 
 

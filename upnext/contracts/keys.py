@@ -22,6 +22,18 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     definition      string   JSON of the function as its worker declared it
 
 Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.
+
+Events have a tag of their own, which no function can have: `upnext:{<workspace>:@events}:`
+
+    sent                stream   events that wait to be routed, or are being routed
+    seen:<id>           string   this event was stored; makes sending it again a no-op
+    key:<name> <key>    string   idempotency key of an event of this name -> its id
+    done                hash     event id -> handlers that have their job, of a partial routing
+    unhandled           stream   events that no handler matched, for a time
+    handlers            hash     function -> JSON of what it listens to
+    declared            zset     function -> Unix ms when a worker last said that it runs it
+    version             string   changes with the handlers
+    hungry              zset     channel of a worker whose router has nothing to do -> since when
 """
 
 from __future__ import annotations
@@ -85,6 +97,11 @@ class Keys:
     def functions(self) -> str:
         """Hash: function tag -> function name, of every function a worker declared."""
         return f"upnext:{self.workspace}:functions"
+
+    @property
+    def events(self) -> str:
+        """The prefix of the keys of events; no function's tag has an `@`."""
+        return self.tagged("@events")
 
     def worker(self, worker_id: str) -> str:
         """The heartbeat record of one worker."""

@@ -11,7 +11,8 @@ import redis
 from redis import exceptions as known
 
 from upnext.contracts.keys import Keys
-from upnext.errors import JobRefusedError
+from upnext.errors import EventRefusedError, JobRefusedError
+from upnext.model.event import NewEvent, Sent
 from upnext.model.job import Enqueued, Held, JobRecord, NewJob, Revoked
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.retry import Backoff
@@ -21,6 +22,7 @@ from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.lookup import parse_record
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.scripts import library
+from upnext.store.send import parse_sent, send_calls
 from upnext.store.watch import watch_call
 
 V = TypeVar("V")
@@ -51,6 +53,12 @@ class BlockingStore:
         calls = list(enqueue_calls(self.keys, self.bounds, jobs))
         replies = self._call.call_many(calls, idempotent=True)
         return [answer for reply in replies for answer in parse_enqueued(reply)]
+
+    def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
+        """Store events; one answer each, in order. Sent again safely: ids make it so."""
+        calls = list(send_calls(self.keys, self.bounds, events))
+        replies = self._call.call_many(calls, idempotent=True)
+        return [answer for reply in replies for answer in parse_sent(reply)]
 
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job: at once when it waits, through its worker when it runs."""

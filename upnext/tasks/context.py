@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from attrs import define, evolve
 
+from upnext.contracts.handlers import event_of
+
 __all__ = ["Context", "Lender", "current_context", "get_current_context"]
 
 
@@ -49,6 +51,8 @@ class Context:
     function: str = ""
     """The function key: what the queue calls the task."""
     function_name: str = ""
+    source: bytes = b""
+    """JSON: what made this job, other than a plain submit."""
     lender: Lender | None = None
     """Where this job's slot can be left while it waits for another job."""
     state: Any = None
@@ -57,6 +61,11 @@ class Context:
     def portable(self) -> Context:
         """This context for another process: without what belongs to this one."""
         return evolve(self, lender=None, state=None)
+
+    @property
+    def event(self) -> str | None:
+        """The name of the event that this job handles; None when it handles none."""
+        return event_of(self.source)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from types import CodeType
@@ -21,6 +21,9 @@ V = TypeVar("V")
 
 DEFAULT_TIMEOUT = 1800.0
 """Seconds."""
+
+ErrorKinds = type[BaseException] | Iterable[type[BaseException]] | None
+"""What users may pass as `retry_on`."""
 
 
 def _types(value: Any) -> ErrorTypes:
@@ -140,6 +143,8 @@ class TaskDefinition:
     on_retry: Hook | None = field(default=None, validator=_hook)
     on_complete: Hook | None = field(default=None, validator=_hook)
 
+    pattern: str | None = None
+    """The events that a handler listens to; None for a task."""
     scope: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     """Local names that the function's annotations may speak of."""
     retry_policy: RetryPolicy = field(init=False, repr=False, default=_own(_make_policy))
@@ -204,7 +209,8 @@ class TaskDefinition:
         return orjson.dumps(
             {
                 "name": self.name,
-                "kind": "task",
+                "kind": "task" if self.pattern is None else "event",
+                "pattern": self.pattern,
                 "module": self.module,
                 "qualname": self.qualname,
                 "place": self.place,

@@ -14,7 +14,8 @@ import anyio
 import anyio.lowlevel
 
 from upnext.contracts.keys import Keys
-from upnext.errors import JobRefusedError
+from upnext.errors import EventRefusedError, JobRefusedError
+from upnext.model.event import Concluded, EventsView, NewEvent, Sent, Taken
 from upnext.model.job import (
     Claimed,
     Enqueued,
@@ -32,14 +33,20 @@ from upnext.store.cancel import CancelVerdict
 from upnext.testing.memory_store.cancel import cancel, cancel_tree
 from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
+from upnext.testing.memory_store.conclude import conclude
+from upnext.testing.memory_store.enlist import enlist
 from upnext.testing.memory_store.enqueue import enqueue
+from upnext.testing.memory_store.events import Events
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.recover import recover
 from upnext.testing.memory_store.renew import renew
 from upnext.testing.memory_store.rescue import rescue
 from upnext.testing.memory_store.retire import retire
+from upnext.testing.memory_store.send import send
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
+from upnext.testing.memory_store.survey import survey
+from upnext.testing.memory_store.take import take
 from upnext.testing.memory_store.watch import watch
 
 __all__ = ["LoopClock", "MemoryStore"]
@@ -75,6 +82,7 @@ class MemoryStore:
 
     Attributes:
         queues: Everything of each function, by its key prefix, for tests to look into.
+        board: Everything of events, likewise.
     """
 
     def __init__(
@@ -89,6 +97,7 @@ class MemoryStore:
         self.clock = LoopClock() if clock is None else clock
         self.queues: dict[str, Queue] = {}
         self._channels = Channels()
+        self.board = Events(self.keys.events, self.bounds, self._channels)
         self._definitions: dict[str, bytes] = {}
         self._beats: dict[str, tuple[bytes, int]] = {}
 
@@ -208,7 +217,41 @@ class MemoryStore:
         self._beats.pop(worker, None)
         now = await self._now()
         channel = self.keys.worker_channel(worker)
+        self.board.forget_hunger(channel)
         return sum(retire(self._function(name, now), now, worker, channel) for name in functions)
+
+    async def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
+        """Store events; one answer each, in order."""
+        return send(*await self._events(), events)
+
+    async def take(
+        self,
+        worker: str,
+        count: int,
+        lease: int,
+        version: str = "",
+        *,
+        own: bool = False,
+        left: bool = False,
+    ) -> Taken:
+        """Take up to `count` events to route, for `lease` milliseconds; see `Store.take`."""
+        board, now = await self._events()
+        channel = self.keys.worker_channel(worker)
+        return take(board, now, worker, channel, count, lease, version, own=own, left=left)
+
+    async def conclude(self, worker: str, concluded: Sequence[Concluded]) -> list[bool]:
+        """Say what became of events; whether each was this worker's to conclude."""
+        return conclude(*await self._events(), worker, concluded)
+
+    async def enlist(
+        self, handlers: Mapping[str, bytes], *, starts: bool = False, off: Sequence[str] = ()
+    ) -> int:
+        """Put a worker's handlers on the roll; the answer counts those that were taken off."""
+        return enlist(*await self._events(), handlers, starts=starts, off=off)
+
+    async def survey(self, most: int = 100) -> EventsView:
+        """What is held of events; at most so many of those that nobody handles."""
+        return survey(*await self._events(), most)
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:
         """Publish what a worker runs: function name -> JSON of its definition."""
@@ -255,6 +298,12 @@ class MemoryStore:
     async def _now(self) -> int:
         await anyio.lowlevel.checkpoint()
         return self.clock()
+
+    async def _events(self) -> tuple[Events, int]:
+        now = await self._now()
+        self.board.bounds = self.bounds
+        self.board.expire(now)
+        return self.board, now
 
     def _function(self, name: str, now: int) -> Queue:
         return self._queue(self.keys.function(name), now)

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from upnext.contracts.handlers import encode_handler
 from upnext.contracts.keys import Keys
 from upnext.model.identity import new_worker_id
 from upnext.settings import QueueSettings
@@ -30,6 +31,7 @@ from upnext.worker.lifespan import Life
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.scheduling.event_router import MOST_LEASE, EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -88,9 +90,15 @@ def compose(
     inbox = Inbox(slots, queue.inbox_size)
     outbox = Outbox(queue.outbox_size)
     stager = Stager(store, functions)
+    handlers = {
+        name: encode_handler(definition.pattern)
+        for name, definition in definitions.items()
+        if definition.pattern is not None
+    }
+    router = EventRouter(store, worker, handlers, min(lease, MOST_LEASE))
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager
+        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager, router
     )
     flusher = Flusher(
         store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
@@ -141,6 +149,7 @@ def compose(
         fetcher=fetcher,
         rescuer=Rescuer(store, worker, functions, lease, period),
         stager=stager,
+        router=router,
         executor=Executor(inbox, outbox, slots, attempts),
         canceller=canceller,
         flusher=flusher,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from upnext.model.job import Claimed, Held, Rescued, Revoked, Staged
+from upnext.errors import JobRefusedError
+from upnext.model.event import Concluded, Taken
+from upnext.model.job import Claimed, Enqueued, Held, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
 from upnext.redis.waiter import Waiter
 
@@ -44,6 +46,31 @@ class StagePort(Protocol):
     async def stage(self, functions: Sequence[str]) -> list[Staged]: ...
 
 
+class TakePort(Protocol):
+    """Lend events to a router."""
+
+    async def take(
+        self,
+        worker: str,
+        count: int,
+        lease: int,
+        version: str = "",
+        *,
+        own: bool = False,
+        left: bool = False,
+    ) -> Taken: ...
+
+
+class RoutePort(TakePort, Protocol):
+    """Make events their handlers' jobs."""
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]: ...
+    async def conclude(self, worker: str, concluded: Sequence[Concluded]) -> list[bool]: ...
+    async def enlist(
+        self, handlers: Mapping[str, bytes], *, starts: bool = False, off: Sequence[str] = ()
+    ) -> int: ...
+
+
 class SettlePort(Protocol):
     """Write down how attempts ended."""
 
@@ -73,7 +100,7 @@ class HearPort(Protocol):
     async def attend(self, waiter: Waiter) -> None: ...
 
 
-class ControlPort(HearPort, ClaimPort, Protocol):
+class ControlPort(HearPort, ClaimPort, TakePort, Protocol):
     """Hear what others want, and pass on what this worker has no room for."""
 
 
@@ -86,6 +113,14 @@ class PresencePort(Protocol):
 
 
 class StorePort(
-    ClaimPort, RescuePort, StagePort, SettlePort, RenewPort, HearPort, PresencePort, Protocol
+    ClaimPort,
+    RescuePort,
+    StagePort,
+    RoutePort,
+    SettlePort,
+    RenewPort,
+    HearPort,
+    PresencePort,
+    Protocol,
 ):
     """All of it, as the composition root hands it over."""

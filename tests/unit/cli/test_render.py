@@ -32,6 +32,7 @@ def worker(name: str = "email", *tasks: str, **options: Any) -> Any:
         concurrency=8,
         sync_executor=SimpleNamespace(value="thread"),
         tasks={task: SimpleNamespace(definition=definition) for task in tasks},
+        events=options.pop("events", {}),
         **options,
     )
 

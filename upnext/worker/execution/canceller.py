@@ -19,6 +19,7 @@ from upnext.worker.execution.running import Running
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ControlPort, Subscription
+from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
@@ -50,9 +51,12 @@ class Canceller:
     leases: Leases
     fetcher: Fetcher
     stager: Stager
+    router: EventRouter | None = None
     _prefixes: Mapping[str, str] = field(init=False)
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
+    _events_unheeded: bool = field(default=False, init=False)
+    """Somebody else is to route events."""
     _errand: Waiter = field(factory=Waiter, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,7 +70,7 @@ class Canceller:
                     # `_hear` handles the messages: this task sees to it that there is always
                     # somebody who reads, and goes on the errands that take a command.
                     self._errand = Waiter()
-                    if self._unheeded:
+                    if self._unheeded or self._events_unheeded:
                         await self._pass_on()
                     else:
                         await self.store.attend(self._errand)
@@ -100,10 +104,16 @@ class Canceller:
         """Messages may be missing: look everywhere. Lost cancellations come with a renewal."""
         self.fetcher.doubt()
         self.stager.note_all()
+        if self.router is not None:
+            self.router.note()
 
     async def _pass_on(self) -> None:
+        if self._events_unheeded:
+            self._events_unheeded = False
+            await self.store.take(self.worker, 0, 0)
         names, self._unheeded = list(self._unheeded), {}
-        await self.store.claim(self.worker, [(name, 0) for name in names])
+        if names:
+            await self.store.claim(self.worker, [(name, 0) for name in names])
 
     def _hear(self, payload: bytes) -> None:
         if payload.startswith(b"job "):
@@ -117,6 +127,9 @@ class Canceller:
                 if self.inbox.full:
                     self._unheeded[name] = None
                     self._errand.wake()
+            elif rest == self.keys.events and not (self.router and self.router.note()):
+                self._events_unheeded = True
+                self._errand.wake()
         elif verb == "cancel":
             job_id, _, rest = rest.partition(" ")
             delivery, _, reason = rest.partition(" ")
