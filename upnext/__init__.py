@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
     from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
+    from upnext.client.schedules import schedules
     from upnext.errors import (
         CodecError,
         ConfigurationError,
         JobNotFoundError,
         JobRefusedError,
         QueueFullError,
+        ScheduleExistsError,
+        ScheduleNotFoundError,
         UpNextError,
     )
+    from upnext.model.cron import MissedRunPolicy, Overlap
+    from upnext.model.schedule import Schedule
     from upnext.model.status import FailureReason, JobStatus
     from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
@@ -47,8 +52,13 @@ __all__ = [
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
+    "MissedRunPolicy",
+    "Overlap",
     "QueueFullError",
     "Retry",
+    "Schedule",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "Snooze",
     "SyncExecutor",
     "TaskExecutionError",
@@ -65,6 +75,7 @@ __all__ = [
     "get_current_context",
     "map_tasks",
     "run",
+    "schedules",
     "submit_many",
 ]
 
@@ -73,14 +84,19 @@ _HOMES = {
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
     "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),
+    "upnext.client.schedules": ("schedules",),
     "upnext.errors": (
         "CodecError",
         "ConfigurationError",
         "JobNotFoundError",
         "JobRefusedError",
         "QueueFullError",
+        "ScheduleExistsError",
+        "ScheduleNotFoundError",
         "UpNextError",
     ),
+    "upnext.model.cron": ("MissedRunPolicy", "Overlap"),
+    "upnext.model.schedule": ("Schedule",),
     "upnext.model.status": ("FailureReason", "JobStatus"),
     "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),

@@ -115,7 +115,7 @@ class TaskDeclarations:
             ConfigurationError: another function has this name here; both places are named.
         """
         frame = inspect.currentframe()
-        scope = _local_names(frame.f_back if frame else None)
+        scope = local_names(frame.f_back if frame else None)
         if function is not None:
             return self._declare(function, scope, options)
 
@@ -139,14 +139,16 @@ class TaskDeclarations:
                 else f"; there are {', '.join(sorted(_OPTIONS))}"
             )
             raise TypeError(f"@worker.task has no option {option!r}{hint}")
-        definition = TaskDefinition(function=function, scope=scope, **options)
-        self.registry.add(definition)
-        handle = TaskHandle[..., Any](definition, self)
-        self.tasks[definition.name] = handle
+        handle = self._add(TaskDefinition(function=function, scope=scope, **options))
+        self.tasks[handle.name] = handle
         return handle
 
+    def _add(self, definition: TaskDefinition) -> TaskHandle[..., Any]:
+        self.registry.add(definition)
+        return TaskHandle[..., Any](definition, self)
 
-def _local_names(frame: FrameType | None) -> dict[str, Any]:
+
+def local_names(frame: FrameType | None) -> dict[str, Any]:
     """What annotations in string form may mean where a task is declared inside a function."""
     if frame is None or frame.f_locals is frame.f_globals:
         return {}
@@ -156,6 +158,7 @@ def _local_names(frame: FrameType | None) -> dict[str, Any]:
 _OPTIONS = {
     attribute.alias
     for attribute in fields(TaskDefinition)
-    if attribute.init and attribute.alias not in ("function", "scope")
+    if attribute.init
+    and attribute.alias not in ("function", "scope", "schedule", "schedule_arguments")
 }
 """What `task` takes; its signature says it to people and type checkers."""

@@ -23,6 +23,7 @@ from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -75,9 +76,10 @@ def compose(
     inbox = Inbox(slots, queue.inbox_size)
     outbox = Outbox(queue.outbox_size)
     stager = Stager(store, functions)
+    crons = CronScheduler(store, name, definitions, clock)
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, demand, stager
+        store, keys, worker, functions, running, inbox, outbox, leases, demand, stager, crons
     )
     flusher = Flusher(
         store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
@@ -112,6 +114,7 @@ def compose(
         active=lambda: running.statistics().running,
         settled=lambda: flusher.written,
         claimed_at=lambda: fetcher.claimed_at,
+        on_lost=crons.note_lost,
     )
     return Parts(
         worker=worker,
@@ -125,6 +128,7 @@ def compose(
         fetcher=fetcher,
         rescuer=Rescuer(store, worker, functions, lease, period),
         stager=stager,
+        crons=crons,
         executor=Executor(inbox, outbox, slots, attempts),
         canceller=canceller,
         flusher=flusher,

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from upnext.model.job import Claimed, Held, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.waiter import Waiter
 
 
@@ -42,6 +43,16 @@ class StagePort(Protocol):
     """Move due jobs to where they are claimed."""
 
     async def stage(self, functions: Sequence[str]) -> list[Staged]: ...
+
+
+class CronPort(Protocol):
+    """Declare and read schedules, and have their jobs made."""
+
+    async def now(self) -> int: ...
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]: ...
+    async def schedules(self, functions: Sequence[str]) -> Schedules: ...
+    async def order(self, order: ScheduleOrder) -> Ordered: ...
+    async def scheduled_functions(self) -> list[str]: ...
 
 
 class SettlePort(Protocol):
@@ -85,6 +96,14 @@ class PresencePort(Protocol):
 
 
 class StorePort(
-    ClaimPort, RescuePort, StagePort, SettlePort, RenewPort, HearPort, PresencePort, Protocol
+    ClaimPort,
+    RescuePort,
+    StagePort,
+    CronPort,
+    SettlePort,
+    RenewPort,
+    HearPort,
+    PresencePort,
+    Protocol,
 ):
     """All of it, as the composition root hands it over."""

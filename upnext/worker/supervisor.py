@@ -3,7 +3,7 @@
     settlement + reporting      flusher, renewal, heartbeat              ends last
       └ ears                    canceller
           └ execution           executors, in the hard scope             drained
-              └ intake          fetcher, rescuer, stager, in the soft scope   ends first
+              └ intake          fetcher, rescuer, stager, crons, in the soft scope   ends first
 
 Stopping is leaving the innermost group. Then each outer one has less and less to do, and ends:
 executors finish what the inbox holds, the flusher writes what the outbox holds, leases are
@@ -32,6 +32,7 @@ from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.ports import PresencePort
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -69,6 +70,7 @@ class Parts:
     fetcher: Fetcher
     rescuer: Rescuer
     stager: Stager
+    crons: CronScheduler
     executor: Executor
     canceller: Canceller
     flusher: Flusher
@@ -162,6 +164,7 @@ async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[Non
             intake.start_soon(parts.fetcher.run, name="fetcher")
             intake.start_soon(parts.rescuer.run, name="rescuer")
             intake.start_soon(parts.stager.run, name="stager")
+            intake.start_soon(parts.crons.run, name="crons")
             task_status.started()
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from upnext.client.declarations import TaskDeclarations
+from upnext.client.cron_declarations import CronDeclarations
 from upnext.errors import ConfigurationError
 from upnext.worker.queue_config import SyncExecutor, WorkerQueueConfig
 
 __all__ = ["Worker"]
 
 
-class Worker(TaskDeclarations):
+class Worker(CronDeclarations):
     """A named set of tasks, and how a process that serves them runs.
 
     Declaring one does nothing yet: `upnext.run(worker)` or `upnext run FILE` runs it, and any

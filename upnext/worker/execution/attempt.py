@@ -130,6 +130,7 @@ class Attempt:
             deadline=job.deadline,
             function=definition.name,
             function_name=definition.name,
+            source=job.source,
             lender=slot,
         )
 

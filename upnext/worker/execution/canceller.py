@@ -18,6 +18,7 @@ from upnext.worker.execution.running import Running
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ControlPort, Subscription
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
@@ -34,8 +35,8 @@ class Canceller:
 
     A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
     of work goes to the fetcher; as the store tells one worker only, one that is full or stops
-    passes it on to the next. News of the schedule goes to the stager. A renewal's answer comes
-    in here as well: it covers messages that were lost.
+    passes it on to the next. News of the schedule goes to the stager, of crons to their
+    scheduler. A renewal's answer comes in here as well: it covers messages that were lost.
     """
 
     store: ControlPort
@@ -48,6 +49,7 @@ class Canceller:
     leases: Leases
     demand: Demand
     stager: Stager
+    crons: CronScheduler | None = None
     _prefixes: Mapping[str, str] = field(init=False)
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
@@ -89,15 +91,22 @@ class Canceller:
         for name in self.functions:
 
             def due(payload: bytes, name: str = name) -> None:
-                self.stager.note(name)
+                if self.crons is not None and payload.startswith(b"cron"):
+                    self.crons.hear(name, payload)
+                else:
+                    self.stager.note(name)
 
             ears.append(subscribe(self.keys.due_channel(name), due, self._gap))
+        if self.crons is not None:
+            self.crons.note_all()  # what it saw before these ears were open may be old
         return ears
 
     def _gap(self) -> None:
         """Messages may be missing: look everywhere. Lost cancellations come with a renewal."""
         self.demand.note_all()
         self.stager.note_all()
+        if self.crons is not None:
+            self.crons.note_all()
 
     async def _pass_on(self) -> None:
         names, self._unheeded = list(self._unheeded), {}
