@@ -116,3 +116,19 @@ async def third_time_lucky() -> int:
 @worker.task
 async def unencodable() -> object:
     return object()
+
+
+crons = upnext.Worker("crons", concurrency=CONCURRENCY)
+
+
+@crons.cron("* * * * * *")
+async def every_second() -> None:
+    at = upnext.get_current_context().scheduled_at
+    note("tick", "" if at is None else str(round(at.timestamp())))
+
+
+@crons.cron("*/2 * * * * *", overlap="queue", arguments={"seconds": 3.0})
+async def one_by_one(seconds: float) -> None:
+    note("enter")
+    await anyio.sleep(seconds)
+    note("leave")
