@@ -15,12 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from upnext import __version__
+from upnext.cli.loader import tasks_of
 from upnext.cli.visible import one_line, visible, within_json
 from upnext.model.job import JobRecord
 from upnext.model.status import JobStatus
 
 if TYPE_CHECKING:
     from upnext.cli.diagnosis import Diagnosis
+    from upnext.client.handle import TaskHandle
     from upnext.worker.worker import Worker
 
 WIDTH_OF_A_FILE = 160
@@ -64,7 +66,7 @@ def running(
         table.add_row(
             _named(worker.name),
             str(concurrency or worker.concurrency),
-            _safe(", ".join(worker.tasks) or "no tasks"),
+            _safe(", ".join([*worker.tasks, *map(_scheduled, worker.crons)]) or "no tasks"),
         )
     facts = _facts({"broker": broker, "backend": backend})
     return Panel(
@@ -80,16 +82,18 @@ def listing(workers: Sequence[Worker]) -> RenderableType:
     """Workers and the names of their tasks."""
     table = _table("worker", "concurrency", "tasks")
     for worker in workers:
-        names = "\n".join(one_line(name) for name in worker.tasks) or "none"
+        lines = [*worker.tasks, *map(_scheduled, worker.crons)]
+        names = "\n".join(map(one_line, lines)) or "none"
         table.add_row(_named(worker.name), str(worker.concurrency), Text(names))
     return table
 
 
 def inspection(workers: Sequence[Worker]) -> RenderableType:
     """Every task with what its definition says."""
-    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in")
+    scheduled = ["schedule"] if any(worker.crons for worker in workers) else []
+    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
     for worker in workers:
-        for name, handle in worker.tasks.items():
+        for name, handle in tasks_of(worker).items():
             definition = handle.definition
             table.add_row(
                 _named(worker.name),
@@ -98,6 +102,7 @@ def inspection(workers: Sequence[Worker]) -> RenderableType:
                 "none" if definition.timeout is None else f"{definition.timeout:g} s",
                 "async" if definition.is_async else worker.sync_executor.value,
                 _safe(definition.place),
+                *[_safe(_schedule(handle)) for _ in scheduled],
             )
     return table
 
@@ -118,7 +123,7 @@ def described(workers: Sequence[Worker]) -> dict[str, Any]:
                     }
                     for name, handle in worker.tasks.items()
                 ],
-                "crons": [],
+                "crons": [_cron(handle) for handle in worker.crons],
                 "events": [],
             }
             for worker in workers
@@ -231,6 +236,34 @@ def moment(milliseconds: int | None) -> str | None:
     except (OverflowError, ValueError, OSError):  # a deadline beyond the year 9999
         return f"{milliseconds} ms"
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _scheduled(handle: TaskHandle[..., Any]) -> str:
+    return f"{handle.name} ({_schedule(handle)})"
+
+
+def _schedule(handle: TaskHandle[..., Any]) -> str:
+    """When a cron runs, in words; nothing for a task."""
+    plan = handle.definition.schedule
+    if plan is None:
+        return ""
+    return plan.expression if plan.timezone == "UTC" else f"{plan.expression} {plan.timezone}"
+
+
+def _cron(handle: TaskHandle[..., Any]) -> dict[str, Any]:
+    definition, plan = handle.definition, handle.definition.schedule
+    assert plan is not None
+    return {
+        "name": handle.name,
+        "schedule": plan.expression,
+        "timezone": plan.timezone,
+        "jitter": plan.jitter / 1000,
+        "missed_run_policy": plan.missed_run_policy.value,
+        "max_catch_up_seconds": None if plan.max_catch_up is None else plan.max_catch_up / 1000,
+        "overlap": plan.overlap.value,
+        "retries": definition.retries,
+        "timeout": definition.timeout,
+    }
 
 
 def _took(record: JobRecord) -> str | None:

@@ -64,7 +64,7 @@ def run(
         raise CommandError(f"--worker-timeout must be 0 or more, not {worker_timeout:g}.")
     configure_logging(log_format, verbose)
 
-    from upnext.cli.loader import choose, load_workers
+    from upnext.cli.loader import choose, load_workers, tasks_of
     from upnext.runner import run as run_workers
 
     workers = load_workers(files)
@@ -84,7 +84,7 @@ def run(
             facts = {
                 "worker": worker.name,
                 "concurrency": worker.concurrency,
-                "functions": list(worker.tasks),
+                "functions": list(tasks_of(worker)),
                 "broker": ", ".join(brokers),
                 "backend": loop,
             }
