@@ -6,14 +6,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import assert_type
 
+from upnext.client.cron_declarations import CronDeclarations
 from upnext.client.declarations import TaskDeclarations
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
+from upnext.client.schedules import schedules
+from upnext.model.schedule import Schedule
 from upnext.model.status import JobStatus
 
 worker = TaskDeclarations()
+crons = CronDeclarations()
 
 
 @worker.task
@@ -35,7 +39,14 @@ async def called(*numbers: int, scale: float = 1) -> float:
 def sync_called(a: datetime) -> None: ...
 
 
+@crons.cron("@hourly", overlap="skip", arguments={"a": 1})
+async def hourly(a: int) -> str:
+    return str(a)
+
+
 async def uses() -> None:
+    assert_type(await hourly.submit(2), Future[str])
+    assert_type(await schedules.add(hourly, "@daily", arguments={"a": 2}), Schedule)
     assert_type(await bare.submit(1, b="x"), Future[list[int]])
     assert_type(await bare.wait(1, "x"), TaskResult[list[int]])
     assert_type(await bare.wait(1, wait_timeout=5), TaskResult[list[int]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -100,6 +101,7 @@ class CronDeclarations(TaskDeclarations):
         Raises:
             ValueError: an option cannot be used, or the function cannot be called with
                 `arguments`.
+            CodecError: an argument cannot be written as JSON; it is a ValueError, too.
             TypeError: the schedule is no text, or this is no function.
             ConfigurationError: another function has this name here; both places are named.
         """
@@ -150,6 +152,9 @@ class CronDeclarations(TaskDeclarations):
                 on_complete=on_complete,
             )
             check_call(definition.name, function, given)
+            if given:
+                with suppress(NameError):  # annotations may speak of what is defined after it
+                    definition.scheduled_call  # noqa: B018 - whether it can be encoded
             handle = self._add(definition)
             self.crons = [one for one in self.crons if one.name != handle.name]
             self.crons.append(handle)

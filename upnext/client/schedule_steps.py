@@ -199,7 +199,7 @@ def _changed(plan: CronPlan, changes: Mapping[str, Any]) -> CronPlan:
     catch_up = None if plan.max_catch_up is None else plan.max_catch_up / 1000
     if changes.get("missed_run_policy", plan.missed_run_policy) != MissedRunPolicy.CATCH_UP:
         catch_up = None  # how far back it went is of no meaning any more
-    before = {
+    before: dict[str, Any] = {
         "schedule": plan.expression,
         "timezone": plan.timezone,
         "jitter": plan.jitter / 1000,

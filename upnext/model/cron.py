@@ -10,7 +10,7 @@ On days when a zone's clocks change, an expression is read in one of two ways.
   shows a time that matches, so that its runs follow the time that really passes.
 
 Intervals are the expressions whose minutes (or seconds) begin with `*`, and those that name every
-hour. Cron on Debian and elsewhere divides them in the same way.
+hour. The manual of cron on Debian draws the same line.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -12,7 +12,7 @@ import pytest
 import upnext
 from upnext.client.cron_declarations import CronDeclarations
 from upnext.client.handle import TaskHandle
-from upnext.errors import ConfigurationError
+from upnext.errors import CodecError, ConfigurationError
 from upnext.model.cron import CronPlan, MissedRunPolicy, Overlap
 
 
@@ -125,3 +125,27 @@ def test_a_name_is_taken_once() -> None:
     with pytest.raises(ConfigurationError, match="two tasks are called 'a'"):
         worker.cron("@hourly", name="a")(lambda: None)
     assert worker.crons == []
+
+
+def test_arguments_that_cannot_be_encoded_are_named_at_once() -> None:
+    worker = CronDeclarations()
+    with pytest.raises(CodecError, match="a"):
+        worker.cron("@hourly", name="c", arguments={"a": object()})(lambda a: a)
+    assert worker.crons == []
+
+
+def test_arguments_of_types_that_are_defined_later_are_encoded_later() -> None:
+    worker = CronDeclarations()
+
+    @worker.cron("@hourly", arguments={"until": date(2026, 1, 2)})
+    def tidy(until: Later) -> None: ...
+
+    globals()["Later"] = date
+    try:
+        assert tidy.definition.scheduled_call == b'{"until":"2026-01-02"}'
+    finally:
+        del globals()["Later"]
+
+
+if TYPE_CHECKING:
+    Later = date
