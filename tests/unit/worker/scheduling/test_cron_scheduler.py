@@ -354,3 +354,32 @@ async def test_a_whole_worker_runs_its_crons_and_jobs_know_their_time() -> None:
     for number in (1, 2):
         instants = [at for at, attempt, word in seen if attempt == number and word == "hello"]
         assert instants[:5] == [first + 2 * n for n in range(5)]
+
+
+async def test_a_whole_worker_hears_of_schedules_and_survives_the_loss_of_data() -> None:
+    worker = Worker("w")
+    ran: list[str] = []
+
+    @worker.task
+    async def by_hand() -> None:
+        ran.append("by_hand")
+
+    @worker.cron(SECOND)
+    async def declared() -> None:
+        ran.append("declared")
+
+    async with running(worker) as tree:
+        await until(lambda: "declared" in ran)
+        await schedules.add(by_hand, SECOND)
+        await until(lambda: "by_hand" in ran)
+        await schedules.pause(declared)
+        await schedules.pause(by_hand)
+        await anyio.sleep(5)
+        ran.clear()
+        await anyio.sleep(60)
+        assert ran == []
+        tree.store.queues.clear()
+        tree.store._beats.clear()
+        await until(lambda: len(ran) > 3)
+        assert set(ran) == {"declared"}, "what was added at run time is lost with the data"
+        await tree.stop()
