@@ -42,7 +42,7 @@ MISSED_AFTER = 10_000
 """Milliseconds: an occurrence that nobody saw to for so long counts as missed. Until then it is
 late, and runs."""
 MOST_AT_ONCE = 100
-"""Occurrences that are put in the queue in one go."""
+"""Occurrences of a schedule, or schedules, that are seen to in one go."""
 
 _EPOCH = datetime(1970, 1, 1)
 _SCAN = 12 * 3600

@@ -11,7 +11,7 @@ import anyio
 from attrs import define, evolve, field
 from redis.exceptions import RedisError
 
-from upnext.model.cron import CronPlan
+from upnext.model.cron import MOST_AT_ONCE, CronPlan
 from upnext.model.schedule import (
     Fired,
     Firing,
@@ -74,7 +74,8 @@ class CronScheduler:
     _plans: dict[Key, _Plan] = field(factory=dict[Key, _Plan], init=False)
     _stale: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose schedules are to be read."""
-    _lost: bool = field(default=False, init=False)
+    _undeclared: ScheduleAction | None = field(default=ScheduleAction.DECLARE, init=False)
+    """What to do about the declared ones that are not known to be in the store."""
     _missed: bool = field(default=False, init=False)
     _sweep_at: float = field(default=inf, init=False)
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
@@ -98,24 +99,44 @@ class CronScheduler:
 
     def note_lost(self) -> None:
         """The store may have lost its data: what is declared here must be there."""
-        self._lost = True
+        if self._undeclared is None:
+            self._undeclared = ScheduleAction.RESTORE
         self._changed.set()
 
     async def run(self) -> None:
-        action = ScheduleAction.DECLARE
         while True:
             try:
-                await self._declare(action)
-                await self._look_around(starts=action is ScheduleAction.DECLARE)
-                action = ScheduleAction.RESTORE  # from here on the last one to start decides
-                await self._work()
+                await self._step()
             except RedisError as error:
                 logger.warning("cannot see to crons: %s", error)
+                self._missed = True
                 await anyio.sleep(RETRY_INTERVAL)
+
+    async def _step(self) -> None:
+        """Do the most urgent thing there is, or wait for one."""
+        now = anyio.current_time()
+        if self._undeclared is not None:
+            action = self._undeclared
+            await self._declare(action)
+            await self._look_around(starts=action is ScheduleAction.DECLARE)
+            self._undeclared = None  # from here on the last one to start decides
+        elif self._missed:
+            await self._look_around()
+        elif self._stale:
+            functions, self._stale = list(self._stale), {}
+            await self._read(functions)
+        elif due := [plan for plan in self._plans.values() if plan.at <= now]:
+            await self._fire(due[:MOST_AT_ONCE])
+        elif now >= self._sweep_at:
+            await self._read({function: None for function, _ in self._plans})
+        else:
+            self._changed = anyio.Event()
+            first = min((plan.at for plan in self._plans.values()), default=inf)
+            with anyio.move_on_at(min(first, self._sweep_at)):
+                await self._changed.wait()
 
     async def _declare(self, action: ScheduleAction) -> None:
         """Say what the code declares."""
-        self._lost = False
         declared = [one for one in self.definitions.values() if one.schedule is not None]
         if not declared:
             return
@@ -144,25 +165,6 @@ class CronScheduler:
         await self._read(mine)
         if starts:
             await self._retract()
-
-    async def _work(self) -> None:
-        """Act on what is due, until the store may have lost something."""
-        while not self._lost:
-            now = anyio.current_time()
-            if self._missed:
-                await self._look_around()
-            elif self._stale:
-                functions, self._stale = list(self._stale), {}
-                await self._read(functions)
-            elif due := [plan for plan in self._plans.values() if plan.at <= now]:
-                await self._fire(due)
-            elif now >= self._sweep_at:
-                await self._read({function: None for function, _ in self._plans})
-            else:
-                self._changed = anyio.Event()
-                first = min((plan.at for plan in self._plans.values()), default=inf)
-                with anyio.move_on_at(min(first, self._sweep_at)):
-                    await self._changed.wait()
 
     async def _read(self, functions: Sequence[str] | Mapping[str, None]) -> None:
         if not functions:
@@ -223,11 +225,7 @@ class CronScheduler:
         firings = [
             Firing.of(plan.schedule, plan.rules or plan.schedule.plan, now) for plan in plans
         ]
-        try:
-            answers = await self.store.fire(firings)
-        except RedisError:
-            self._stale.update((firing.function, None) for firing in firings)
-            raise
+        answers = await self.store.fire(firings)
         for plan, firing, fired in zip(plans, firings, answers, strict=True):
             self._answered(plan, firing, fired)
 
