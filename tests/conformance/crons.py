@@ -26,8 +26,8 @@ async def order(
 ) -> Ordered:
     """Do something to a schedule of the function `work`; plan options make a plan."""
     options = {"expression", "overlap", "missed_run_policy", "max_catch_up", "jitter", "timezone"}
-    given = {option: fields.pop(option) for option in options & fields.keys()}
-    plan = CronPlan(**{"expression": "* * * * *", **given})
+    given: dict[str, Any] = {option: fields.pop(option) for option in options & fields.keys()}
+    plan = CronPlan(**({"expression": "* * * * *"} | given))
     if action in ("declare", "restore", "add", "change"):
         now = await store.now()
         fields = {"plan": plan, "next_at": plan.cron.next_after(now), "origin": "a test"} | fields
