@@ -298,6 +298,21 @@ async def test_many_schedules_of_one_function(store: Store, subject: Subject) ->
     assert len({job.id for job in jobs}) == 19
 
 
+async def test_those_in_line_count_as_waiting(store: Store, subject: Subject) -> None:
+    small = subject.rebind(most_waiting=3)
+    schedule = await add(small, missed_run_policy=MissedRunPolicy.CATCH_UP, overlap=Overlap.QUEUE)
+    subject.advance(schedule.next_at + 9 * MINUTE - subject.now)
+    fired = await fire(small, schedule)
+    assert (fired.verdict, fired.made) == (FiringVerdict.FULL, 3)
+    [job] = await claim(small, count=9)
+    assert fired.schedule is not None
+    fired = await fire(small, fired.schedule)
+    assert (fired.verdict, fired.made) == (FiringVerdict.FULL, 1)
+    await small.settle("w1", [outcome(job)])
+    assert fired.schedule is not None
+    assert (await fire(small, fired.schedule)).made == 0
+
+
 async def test_ordinary_jobs_of_the_function_go_on_beside_it(
     store: Store, subject: Subject
 ) -> None:

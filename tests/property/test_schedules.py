@@ -115,11 +115,10 @@ class ScheduleMachine(RuleBasedStateMachine):
         outcome = Outcome(held=held, ending=ending, delay=delay if again else 0)
         self.rig.both(lambda side: side.settle("w1", [outcome]))
 
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        if self.made:
-            job_id = data.draw(st.sampled_from(sorted(self.made)))
-            self.rig.both(lambda side: side.cancel(job_id, "no"))
+    @rule(seen=known)
+    def cancel(self, seen: Schedule) -> None:
+        if seen.last_job:
+            self.rig.both(lambda side: side.cancel(seen.last_job, "no"))
 
     @rule()
     def stage(self) -> None:

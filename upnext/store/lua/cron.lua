@@ -31,10 +31,13 @@ register('cron', function(keys, args)
   if tonumber(newest) > now then return answer('early') end
 
   local overlap, arguments, cursor, last = v[5], v[6], tonumber(v[7] or 0), v[8] or ''
-  local room = tonumber(most) > 0 and most - waiting(P) or math.huge
   local line, queued, skipped = P .. 'line:' .. schedule, false, 0
   local verdict, decided = 'fired', #args > 7 and v[7] or expected
   if overlap == 'queue' then advance_line(P, keep, schedule, now) end
+  local room = math.huge
+  if tonumber(most) > 0 then -- who stands in line behind the first one waits, too
+    room = most - waiting(P) - math.max(0, redis.call('LLEN', line) - 1)
+  end
   for i = 8, #args, 4 do
     local id, instant, due, source = unpack(args, i, i + 3)
     local job = P .. 'job:' .. id

@@ -25,17 +25,19 @@ def fire(queue: Queue, now: int, firing: Firing) -> Fired:
     verdict, following = FiringVerdict.FIRED, firing.following
     if schedule.overlap == "queue":
         queue.advance_line(schedule.name, now)
+    room = queue.room() - max(0, len(queue.lines.get(schedule.name, ())) - 1)
     if not firing.occurrences:
         schedule = evolve(schedule, last_at=firing.expected)
     for one in firing.occurrences:
         if one.instant > (schedule.last_at or 0) and one.id not in queue.jobs:
             if schedule.overlap == "skip" and queue.is_unfinished(schedule.last_job):
                 schedule = evolve(schedule, skipped=schedule.skipped + 1)
-            elif queue.is_full():
+            elif room < 1:
                 verdict, following = FiringVerdict.FULL, one.instant
                 break
             else:
                 queued |= _make(queue, now, firing.function, schedule, one)
+                room -= 1
                 made, schedule = made + 1, evolve(schedule, last_job=one.id)
         schedule = evolve(schedule, last_at=one.instant)
     schedule = queue.schedules[schedule.name] = evolve(schedule, next_at=following)

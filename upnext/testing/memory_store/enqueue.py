@@ -29,7 +29,7 @@ def _enqueue_one(queue: Queue, now: int, new: NewJob) -> Enqueued | JobRefusedEr
         holder = queue.jobs[queue.holders[new.key]]
         holder.join(new.waiter)
         return Enqueued(holder.id, False)
-    if queue.is_full():
+    if queue.room() < 1:
         return QueueFullError(new.id)
 
     job = queue.jobs[new.id] = Record.of(new, now)

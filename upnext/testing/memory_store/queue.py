@@ -6,6 +6,7 @@ import heapq
 import json
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from upnext.model.schedule import Schedule
 from upnext.model.status import JobStatus
@@ -116,10 +117,10 @@ class Queue:
         """The job that is due next."""
         return min(self.scheduled, key=lambda i: (self.scheduled[i], i), default=None)
 
-    def is_full(self) -> bool:
-        """Whether as many jobs wait as may."""
+    def room(self) -> float:
+        """How many more jobs may wait."""
         most = self.bounds.most_waiting
-        return bool(most) and len(self.scheduled) + len(self.lanes) >= most
+        return most - len(self.scheduled) - len(self.lanes) if most else inf
 
     def is_unfinished(self, job_id: str) -> bool:
         """Whether there is such a job, and it is not over."""
