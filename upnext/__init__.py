@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
     from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
+    from upnext.client.schedules import schedules
     from upnext.errors import (
         ArtifactError,
         CodecError,
@@ -39,9 +40,13 @@ if TYPE_CHECKING:
         JobNotFoundError,
         JobRefusedError,
         QueueFullError,
+        ScheduleExistsError,
+        ScheduleNotFoundError,
         UpNextError,
     )
     from upnext.model.artifact import Artifact, ArtifactType
+    from upnext.model.cron import MissedRunPolicy, Overlap
+    from upnext.model.schedule import Schedule
     from upnext.model.status import FailureReason, JobStatus
     from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
@@ -64,8 +69,13 @@ __all__ = [
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
+    "MissedRunPolicy",
+    "Overlap",
     "QueueFullError",
     "Retry",
+    "Schedule",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "Snooze",
     "SyncExecutor",
     "TaskExecutionError",
@@ -85,6 +95,7 @@ __all__ = [
     "get_current_context",
     "map_tasks",
     "run",
+    "schedules",
     "send_event",
     "send_event_idempotent",
     "send_event_idempotent_sync",
@@ -106,6 +117,7 @@ _HOMES = {
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
     "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),
+    "upnext.client.schedules": ("schedules",),
     "upnext.errors": (
         "ArtifactError",
         "CodecError",
@@ -114,9 +126,13 @@ _HOMES = {
         "JobNotFoundError",
         "JobRefusedError",
         "QueueFullError",
+        "ScheduleExistsError",
+        "ScheduleNotFoundError",
         "UpNextError",
     ),
     "upnext.model.artifact": ("Artifact", "ArtifactType"),
+    "upnext.model.cron": ("MissedRunPolicy", "Overlap"),
+    "upnext.model.schedule": ("Schedule",),
     "upnext.model.status": ("FailureReason", "JobStatus"),
     "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),

@@ -2,6 +2,8 @@
 
 - The caller asked for something that cannot be: `ConfigurationError`, `JobNotFoundError`,
   `CodecError`, or a builtin `ValueError` / `TypeError`.
+- The caller asked for a schedule that is or is not there: `ScheduleExistsError`,
+  `ScheduleNotFoundError`.
 - The queue said no: `JobRefusedError`, `QueueFullError`, `EventRefusedError`.
 - An artifact was not stored: `ArtifactError`.
 - The job itself did not complete: `TaskExecutionError` and below.
@@ -21,6 +23,8 @@ __all__ = [
     "JobNotFoundError",
     "JobRefusedError",
     "QueueFullError",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "UpNextError",
 ]
 
@@ -113,3 +117,29 @@ class EventRefusedError(UpNextError):
 
     def __reduce__(self) -> tuple[type[EventRefusedError], tuple[str]]:
         return type(self), (self.event_id,)
+
+
+class ScheduleExistsError(UpNextError, ValueError):
+    """A task already has a schedule of this name."""
+
+    def __init__(self, function: str, name: str) -> None:
+        super().__init__(
+            f"task {function!r} already has a schedule {name!r}: change it, or give another name="
+        )
+        self.function = function
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[ScheduleExistsError], tuple[str, str]]:
+        return type(self), (self.function, self.name)
+
+
+class ScheduleNotFoundError(UpNextError, LookupError):
+    """A task has no schedule of this name."""
+
+    def __init__(self, function: str, name: str) -> None:
+        super().__init__(f"task {function!r} has no schedule {name!r}")
+        self.function = function
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[ScheduleNotFoundError], tuple[str, str]]:
+        return type(self), (self.function, self.name)

@@ -173,3 +173,19 @@ def pack(n: int) -> str:
 @shop.task
 async def sell(n: int) -> str:
     return await receipt.send(n)
+
+
+crons = upnext.Worker("crons", concurrency=CONCURRENCY)
+
+
+@crons.cron("* * * * * *")
+async def every_second() -> None:
+    at = upnext.get_current_context().scheduled_at
+    note("tick", "" if at is None else str(round(at.timestamp())))
+
+
+@crons.cron("*/2 * * * * *", overlap="queue", arguments={"seconds": 3.0})
+async def one_by_one(seconds: float) -> None:
+    note("enter")
+    await anyio.sleep(seconds)
+    note("leave")

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import assert_type
 
 from upnext.client.artifacts import create_artifact, create_artifact_sync
+from upnext.client.cron_declarations import CronDeclarations
 from upnext.client.declarations import TaskDeclarations
 from upnext.client.event import EventHandle, send_event, send_event_sync
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
+from upnext.client.schedules import schedules
 from upnext.model.artifact import Artifact, ArtifactType
+from upnext.model.schedule import Schedule
 from upnext.model.status import JobStatus
 from upnext.tasks.context import Context
 from upnext.worker.worker import Worker
 
 worker = TaskDeclarations()
+crons = CronDeclarations()
 
 
 @worker.task
@@ -66,7 +70,14 @@ async def uses_events() -> None:
     assert_type(paid.handler_names, list[str])
 
 
+@crons.cron("@hourly", overlap="skip", arguments={"a": 1})
+async def hourly(a: int) -> str:
+    return str(a)
+
+
 async def uses() -> None:
+    assert_type(await hourly.submit(2), Future[str])
+    assert_type(await schedules.add(hourly, "@daily", arguments={"a": 2}), Schedule)
     assert_type(await bare.submit(1, b="x"), Future[list[int]])
     assert_type(await bare.wait(1, "x"), TaskResult[list[int]])
     assert_type(await bare.wait(1, wait_timeout=5), TaskResult[list[int]])

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upnext import __version__
+from upnext.cli.loader import tasks_of
 from upnext.cli.visible import one_line, visible, within_json
 from upnext.contracts.handlers import decode_handler, event_of
 from upnext.model.event import EventsView
@@ -23,7 +24,7 @@ from upnext.model.status import JobStatus
 
 if TYPE_CHECKING:
     from upnext.cli.diagnosis import Diagnosis
-    from upnext.tasks.definition import TaskDefinition
+    from upnext.client.handle import TaskHandle
     from upnext.worker.worker import Worker
 
 WIDTH_OF_A_FILE = 160
@@ -67,7 +68,7 @@ def running(
         table.add_row(
             _named(worker.name),
             str(concurrency or worker.concurrency),
-            _safe(", ".join([*worker.tasks, *_handled(worker)]) or "no tasks"),
+            _safe(", ".join(_names(worker)) or "no tasks"),
         )
     facts = _facts({"broker": broker, "backend": backend})
     return Panel(
@@ -83,17 +84,18 @@ def listing(workers: Sequence[Worker]) -> RenderableType:
     """Workers and the names of their tasks."""
     table = _table("worker", "concurrency", "tasks")
     for worker in workers:
-        every = [*worker.tasks, *_handled(worker)]
-        names = "\n".join(one_line(name) for name in every) or "none"
+        names = "\n".join(map(one_line, _names(worker))) or "none"
         table.add_row(_named(worker.name), str(worker.concurrency), Text(names))
     return table
 
 
 def inspection(workers: Sequence[Worker]) -> RenderableType:
     """Every task with what its definition says."""
-    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in")
+    scheduled = ["schedule"] if any(worker.crons for worker in workers) else []
+    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
     for worker in workers:
-        for name, definition in _declared(worker):
+        for name, handle in _declared(worker):
+            definition = handle.definition
             table.add_row(
                 _named(worker.name),
                 _safe(name),
@@ -101,6 +103,7 @@ def inspection(workers: Sequence[Worker]) -> RenderableType:
                 "none" if definition.timeout is None else f"{definition.timeout:g} s",
                 "async" if definition.is_async else worker.sync_executor.value,
                 _safe(definition.place),
+                *[_safe(_schedule(handle)) for _ in scheduled],
             )
     return table
 
@@ -121,7 +124,7 @@ def described(workers: Sequence[Worker]) -> dict[str, Any]:
                     }
                     for name, handle in worker.tasks.items()
                 ],
-                "crons": [],
+                "crons": [_cron(handle) for handle in worker.crons],
                 "events": list(worker.events),
             }
             for worker in workers
@@ -179,23 +182,23 @@ def _listening(view: EventsView) -> dict[str, str | None]:
     return found
 
 
-def _handled(worker: Worker) -> list[str]:
-    """A worker's handlers with what they listen to."""
+def _names(worker: Worker) -> list[str]:
+    """All that a worker runs, with what makes the jobs of crons and handlers."""
+    handlers = [name for name, _ in _handlers(worker)]
+    return [*worker.tasks, *map(_scheduled, worker.crons), *handlers]
+
+
+def _declared(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
+    """Tasks, crons and handlers, as a table names them."""
+    return [*tasks_of(worker).items(), *_handlers(worker)]
+
+
+def _handlers(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
     return [
-        f"{name} (on {pattern})"
-        for pattern, handle in worker.events.items()
-        for name in handle.handler_names
-    ]
-
-
-def _declared(worker: Worker) -> list[tuple[str, TaskDefinition]]:
-    """Tasks and handlers, as a table names them."""
-    handlers = [
-        (f"{name} (on {pattern})", handler.definition)
+        (f"{name} (on {pattern})", handler.task)
         for pattern, handle in worker.events.items()
         for name, handler in handle.handlers.items()
     ]
-    return [*((name, task.definition) for name, task in worker.tasks.items()), *handlers]
 
 
 def job(record: JobRecord) -> RenderableType:
@@ -305,6 +308,34 @@ def moment(milliseconds: int | None) -> str | None:
     except (OverflowError, ValueError, OSError):  # a deadline beyond the year 9999
         return f"{milliseconds} ms"
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _scheduled(handle: TaskHandle[..., Any]) -> str:
+    return f"{handle.name} ({_schedule(handle)})"
+
+
+def _schedule(handle: TaskHandle[..., Any]) -> str:
+    """When a cron runs, in words; nothing for a task."""
+    plan = handle.definition.schedule
+    if plan is None:
+        return ""
+    return plan.expression if plan.timezone == "UTC" else f"{plan.expression} {plan.timezone}"
+
+
+def _cron(handle: TaskHandle[..., Any]) -> dict[str, Any]:
+    definition, plan = handle.definition, handle.definition.schedule
+    assert plan is not None
+    return {
+        "name": handle.name,
+        "schedule": plan.expression,
+        "timezone": plan.timezone,
+        "jitter": plan.jitter / 1000,
+        "missed_run_policy": plan.missed_run_policy.value,
+        "max_catch_up_seconds": None if plan.max_catch_up is None else plan.max_catch_up / 1000,
+        "overlap": plan.overlap.value,
+        "retries": definition.retries,
+        "timeout": definition.timeout,
+    }
 
 
 def _took(record: JobRecord) -> str | None:

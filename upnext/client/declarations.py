@@ -182,7 +182,9 @@ class TaskDeclarations:
                 else f"; there are {', '.join(sorted(_OPTIONS))}"
             )
             raise TypeError(f"{decorator} has no option {option!r}{hint}")
-        definition = TaskDefinition(function=function, scope=scope, **options, **more)
+        return self._add(TaskDefinition(function=function, scope=scope, **options, **more))
+
+    def _add(self, definition: TaskDefinition) -> TaskHandle[..., Any]:
         self.registry.add(definition)
         return TaskHandle[..., Any](definition, self)
 
@@ -198,6 +200,7 @@ def _takes_more_by_position(function: Callable[..., Any]) -> bool:
 _OPTIONS = {
     attribute.alias
     for attribute in fields(TaskDefinition)
-    if attribute.init and attribute.alias not in ("function", "scope", "pattern")
+    if attribute.init
+    and attribute.alias not in ("function", "scope", "pattern", "schedule", "schedule_arguments")
 }
 """What `task` takes; its signature says it to people and type checkers."""

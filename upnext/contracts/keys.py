@@ -20,8 +20,11 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     events          stream   every transition, for history: see contracts/events.py
     journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
+    crons           zset     schedule -> Unix ms of its next occurrence; inf while it is paused
+    cron:<name>     hash     one schedule, the durable state of a cron; never expires
+    line:<name>     list     unfinished jobs of a schedule that run one after another, in order
 
-Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.
+Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`, `:crons`.
 
 Events have a tag of their own, which no function can have: `upnext:{<workspace>:@events}:`
 
@@ -102,6 +105,11 @@ class Keys:
     def events(self) -> str:
         """The prefix of the keys of events; no function's tag has an `@`."""
         return self.tagged("@events")
+
+    @property
+    def crons(self) -> str:
+        """Hash: function prefix -> function name, of every function that ever had a schedule."""
+        return f"upnext:{self.workspace}:crons"
 
     def worker(self, worker_id: str) -> str:
         """The heartbeat record of one worker."""

@@ -39,6 +39,16 @@ def new_job_id(tag: str) -> str:
     return f"{tag}-{value:032x}"
 
 
+def occurrence_id(tag: str, schedule: str, instant: int) -> str:
+    """The id of the one job that a schedule makes for an instant, whoever makes it.
+
+    The tag, a dash, and a UUID of version 8 (RFC 9562, section 5.8): the instant in Unix
+    milliseconds where version 7 has the time of submission, then a digest of the schedule's name.
+    """
+    digest = hashlib.sha256(schedule.encode()).hexdigest()
+    return f"{tag}-{instant:012x}8{digest[:3]}8{digest[3:18]}"
+
+
 def tag_of(job_id: str) -> str:
     """The function tag in a job id.
 

@@ -14,6 +14,7 @@ from upnext.contracts.keys import Keys
 from upnext.errors import EventRefusedError, JobRefusedError
 from upnext.model.event import NewEvent, Sent
 from upnext.model.job import Enqueued, Held, JobRecord, NewJob, Revoked
+from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.retry import Backoff
 from upnext.store.bounds import Bounds
@@ -21,6 +22,12 @@ from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.lookup import parse_record
 from upnext.store.renew import parse_revoked, renew_calls
+from upnext.store.schedule import (
+    parse_ordered,
+    parse_schedules,
+    schedule_call,
+    schedules_call,
+)
 from upnext.store.scripts import library
 from upnext.store.send import parse_sent, send_calls
 from upnext.store.watch import watch_call
@@ -86,6 +93,29 @@ class BlockingStore:
         channel = self.keys.worker_channel(worker)
         for name in functions:
             self._client.zrem(self.keys.hungry(name), channel)
+
+    def now(self) -> int:
+        """The server's clock, Unix milliseconds."""
+        seconds, micros = cast("Any", self._client).time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        calls = [schedules_call(self.keys, name) for name in functions]
+        return parse_schedules(functions, self._call.call_many(calls, idempotent=True))
+
+    def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        if order.sets:
+            name = (self.keys.function(order.function), order.function)
+            cast("Any", self._client).hset(self.keys.crons, *name)
+        [reply] = self._call.call_many([schedule_call(self.keys, order)])
+        return parse_ordered(order.function, reply)
+
+    def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule in this workspace."""
+        names: list[bytes] = cast("Any", self._client).hvals(self.keys.crons)
+        return [name.decode() for name in names]
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Listener]:

@@ -10,6 +10,7 @@ from upnext.errors import EventRefusedError, JobRefusedError
 from upnext.model.event import Concluded, EventsView, NewEvent, Sent, Taken
 from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.library import Caller, raise_first
 from upnext.redis.link import Link, Subscription
 from upnext.redis.waiter import Waiter
@@ -17,6 +18,7 @@ from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
 from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.conclude import conclude_call, parse_concluded
+from upnext.store.cron import cron_call, parse_fired
 from upnext.store.enlist import enlist_call
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.lookup import parse_record
@@ -24,6 +26,12 @@ from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.rescue import parse_rescued, rescue_call
 from upnext.store.retire import retire_call, retire_events_call
+from upnext.store.schedule import (
+    parse_ordered,
+    parse_schedules,
+    schedule_call,
+    schedules_call,
+)
 from upnext.store.scripts import library
 from upnext.store.send import parse_sent, send_calls
 from upnext.store.settle import parse_settled, settle_calls
@@ -91,6 +99,30 @@ class Store:
         calls = [stage_call(self.keys, self.bounds, name) for name in functions]
         replies = await self._call.call_many(calls, idempotent=True)
         return [parse_staged(name, reply) for name, reply in zip(functions, replies, strict=True)]
+
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]:
+        """Make the due jobs of schedules, each once whoever races; one answer each, in order."""
+        calls = [cron_call(self.keys, self.bounds, firing) for firing in firings]
+        replies = await self._call.call_many(calls, idempotent=True)
+        return [parse_fired(one, reply) for one, reply in zip(firings, replies, strict=True)]
+
+    async def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        calls = [schedules_call(self.keys, name) for name in functions]
+        return parse_schedules(functions, await self._call.call_many(calls, idempotent=True))
+
+    async def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        if order.sets:  # listed first: a function without a schedule may well be listed
+            name = (self.keys.function(order.function), order.function)
+            await self._link.execute("HSET", self.keys.crons, *name, idempotent=True)
+        [reply] = await self._call.call_many([schedule_call(self.keys, order)])
+        return parse_ordered(order.function, reply)
+
+    async def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule in this workspace."""
+        reply = await self._link.execute("HVALS", self.keys.crons, idempotent=True)
+        return [name.decode() for name in reply]
 
     async def now(self) -> int:
         """The server's clock, Unix milliseconds."""

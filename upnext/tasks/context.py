@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import MutableMapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from attrs import define, evolve
@@ -52,7 +54,7 @@ class Context:
     """The function key: what the queue calls the task."""
     function_name: str = ""
     source: bytes = b""
-    """JSON: what made this job, other than a plain submit."""
+    """JSON: what made this job other than a plain submit; empty for that."""
     lender: Lender | None = None
     """Where this job's slot can be left while it waits for another job."""
     state: Any = None
@@ -66,6 +68,15 @@ class Context:
     def event(self) -> str | None:
         """The name of the event that this job handles; None when it handles none."""
         return event_of(self.source)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time on its schedule that this job of a cron is for, in UTC; None for any other job.
+
+        It is the same in every attempt, and however late the job runs.
+        """
+        instant = json.loads(self.source).get("cron_window_at") if self.source else None
+        return None if instant is None else datetime.fromtimestamp(instant / 1000, UTC)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -15,6 +15,7 @@ from upnext.contracts.keys import Keys
 from upnext.errors import EventRefusedError, JobRefusedError
 from upnext.model.event import NewEvent, Sent
 from upnext.model.job import Enqueued, JobRecord, NewJob
+from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
@@ -121,6 +122,22 @@ class AtOnce:
     def watch(self, job_id: str, channel: str) -> JobRecord | None:
         """Look up a job and have `channel` told when it is over."""
         return self.store.at_once(self.store.watch(job_id, channel))
+
+    def now(self) -> int:
+        """The queue's clock, Unix milliseconds."""
+        return self.store.clock()
+
+    def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        return self.store.at_once(self.store.schedules(functions))
+
+    def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        return self.store.at_once(self.store.order(order))
+
+    def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule."""
+        return self.store.at_once(self.store.scheduled_functions())
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Hearing]:

@@ -27,6 +27,7 @@ from upnext.model.job import (
     Staged,
 )
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
@@ -34,6 +35,7 @@ from upnext.testing.memory_store.cancel import cancel, cancel_tree
 from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.conclude import conclude
+from upnext.testing.memory_store.cron import fire
 from upnext.testing.memory_store.enlist import enlist
 from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.events import Events
@@ -42,6 +44,8 @@ from upnext.testing.memory_store.recover import recover
 from upnext.testing.memory_store.renew import renew
 from upnext.testing.memory_store.rescue import rescue
 from upnext.testing.memory_store.retire import retire
+from upnext.testing.memory_store.schedule import order as change_schedule
+from upnext.testing.memory_store.schedule import read
 from upnext.testing.memory_store.send import send
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
@@ -99,6 +103,7 @@ class MemoryStore:
         self._channels = Channels()
         self.board = Events(self.keys.events, self.bounds, self._channels)
         self._definitions: dict[str, bytes] = {}
+        self._scheduled: dict[str, None] = {}
         self._beats: dict[str, tuple[bytes, int]] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
@@ -154,6 +159,29 @@ class MemoryStore:
         """Move due jobs of each function to where workers claim them."""
         now = await self._now()
         return [stage(self._function(name, now), now, name) for name in functions]
+
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]:
+        """Make the due jobs of schedules, each once whoever races; one answer each, in order."""
+        now = await self._now()
+        return [fire(self._function(one.function, now), now, one) for one in firings]
+
+    async def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        now = await self._now()
+        queues = [self._function(name, now) for name in functions]
+        return Schedules(now, [schedule for queue in queues for schedule in read(queue)])
+
+    async def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        now = await self._now()
+        if order.sets:
+            self._scheduled[order.function] = None
+        return change_schedule(self._function(order.function, now), now, order)
+
+    async def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule in this workspace."""
+        await self._now()
+        return list(self._scheduled)
 
     async def now(self) -> int:
         """The store's clock, Unix milliseconds."""

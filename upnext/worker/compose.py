@@ -31,6 +31,7 @@ from upnext.worker.lifespan import Life
 from upnext.worker.ports import BlockingRenewPort, StorePort
 from upnext.worker.queue_config import SyncExecutor
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.event_router import MOST_LEASE, EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
@@ -96,9 +97,21 @@ def compose(
         if definition.pattern is not None
     }
     router = EventRouter(store, worker, handlers, min(lease, MOST_LEASE))
+    crons = CronScheduler(store, name, definitions, clock)
     fetcher = Fetcher(store, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
-        store, keys, worker, functions, running, inbox, outbox, leases, fetcher, stager, router
+        store,
+        keys,
+        worker,
+        functions,
+        running,
+        inbox,
+        outbox,
+        leases,
+        fetcher,
+        stager,
+        router,
+        crons,
     )
     flusher = Flusher(
         store, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000
@@ -136,6 +149,7 @@ def compose(
         active=lambda: running.statistics().running,
         settled=lambda: flusher.written,
         claimed_at=lambda: fetcher.claimed_at,
+        on_lost=crons.note_lost,
     )
     return Parts(
         worker=worker,
@@ -150,6 +164,7 @@ def compose(
         rescuer=Rescuer(store, worker, functions, lease, period),
         stager=stager,
         router=router,
+        crons=crons,
         executor=Executor(inbox, outbox, slots, attempts),
         canceller=canceller,
         flusher=flusher,

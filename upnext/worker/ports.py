@@ -13,6 +13,7 @@ from upnext.errors import JobRefusedError
 from upnext.model.event import Concluded, Taken
 from upnext.model.job import Claimed, Enqueued, Held, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.waiter import Waiter
 
 
@@ -71,6 +72,16 @@ class RoutePort(TakePort, Protocol):
     ) -> int: ...
 
 
+class CronPort(Protocol):
+    """Declare and read schedules, and have their jobs made."""
+
+    async def now(self) -> int: ...
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]: ...
+    async def schedules(self, functions: Sequence[str]) -> Schedules: ...
+    async def order(self, order: ScheduleOrder) -> Ordered: ...
+    async def scheduled_functions(self) -> list[str]: ...
+
+
 class SettlePort(Protocol):
     """Write down how attempts ended."""
 
@@ -117,6 +128,7 @@ class StorePort(
     RescuePort,
     StagePort,
     RoutePort,
+    CronPort,
     SettlePort,
     RenewPort,
     HearPort,

@@ -3,8 +3,8 @@
     settlement + reporting      flusher, renewal, heartbeat              ends last
       └ ears                    canceller
           └ execution           executors, in the hard scope             drained
-              └ intake          fetcher, rescuer, stager, event router, in the soft scope;
-                                ends first
+              └ intake          fetcher, rescuer, stager, event router, crons, in the soft
+                                scope; ends first
 
 Stopping is leaving the innermost group. Then each outer one has less and less to do, and ends:
 executors finish what the inbox holds, the flusher writes what the outbox holds, leases are
@@ -34,6 +34,7 @@ from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.lifespan import Life
 from upnext.worker.ports import PresencePort
 from upnext.worker.reporting.heartbeat import Heartbeat
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
@@ -73,6 +74,7 @@ class Parts:
     rescuer: Rescuer
     stager: Stager
     router: EventRouter
+    crons: CronScheduler
     executor: Executor
     canceller: Canceller
     flusher: Flusher
@@ -196,6 +198,7 @@ async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[Non
             intake.start_soon(parts.rescuer.run, name="rescuer")
             intake.start_soon(parts.stager.run, name="stager")
             intake.start_soon(parts.router.run, name="event router")
+            intake.start_soon(parts.crons.run, name="crons")
             task_status.started()
 
 

@@ -23,7 +23,11 @@ VERBS = {
     "cancel",
     "watch",
     "retire",
+    "cron",
+    "schedule",
 }
+FILL_MEMORY = {"enqueue", "send", "cron"}
+"""Refused when memory is full."""
 
 
 def test_the_name_carries_the_version() -> None:
@@ -49,7 +53,7 @@ def test_only_what_is_new_is_refused_when_memory_is_full() -> None:
         verb = script.name.removesuffix(".lua")
         if verb in VERBS:
             ending = script.read_text().rstrip().splitlines()[-1]
-            assert ending == ("end)" if verb in ("enqueue", "send") else "end, 'allow-oom')"), verb
+            assert ending == ("end)" if verb in FILL_MEMORY else "end, 'allow-oom')"), verb
 
 
 def test_user_payloads_are_never_decoded() -> None:

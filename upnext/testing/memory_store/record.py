@@ -46,6 +46,8 @@ class Record:
     """Its place in its lane; 0 when it never was in one."""
     renewed: int = 0
     """When its owner last renewed the lease."""
+    serial: str = ""
+    """The schedule in whose line it stands; '' for none."""
     expires: int | None = None
     """When the record goes; None while the job is not over."""
 
@@ -77,6 +79,10 @@ class Record:
         """Have a channel told of the end, once."""
         if channel and channel not in self.waiters:
             self.waiters.append(channel)
+
+    def wait_in_line(self) -> None:
+        """Let it wait for a job that goes before it."""
+        self.status, self.lane, self.entry = JobStatus.SCHEDULED, "", 0
 
     def is_held(self, worker: str, delivery: int) -> bool:
         """Whether this delivery still owns the job."""

@@ -19,6 +19,7 @@ from upnext.worker.execution.running import Running
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ControlPort, Subscription
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
@@ -37,8 +38,8 @@ class Canceller:
     A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
     of work goes to the fetcher, and so do jobs that were handed over. The store turns to one
     worker only: one that is full or stops passes the news on and hands the job back. News of the
-    schedule goes to the stager. A renewal's answer comes in here as well: it covers messages
-    that were lost.
+    schedule goes to the stager, of crons to their scheduler, of events to the router. A renewal's
+    answer comes in here as well: it covers messages that were lost.
     """
 
     store: ControlPort
@@ -52,6 +53,7 @@ class Canceller:
     fetcher: Fetcher
     stager: Stager
     router: EventRouter | None = None
+    crons: CronScheduler | None = None
     _prefixes: Mapping[str, str] = field(init=False)
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
@@ -95,9 +97,14 @@ class Canceller:
         for name in self.functions:
 
             def due(payload: bytes, name: str = name) -> None:
-                self.stager.note(name)
+                if self.crons is not None and payload.startswith(b"cron"):
+                    self.crons.hear(name, payload)
+                else:
+                    self.stager.note(name)
 
             ears.append(subscribe(self.keys.due_channel(name), due, self._gap))
+        if self.crons is not None:
+            self.crons.note_all()  # what it saw before these ears were open may be old
         return ears
 
     def _gap(self) -> None:
@@ -106,6 +113,8 @@ class Canceller:
         self.stager.note_all()
         if self.router is not None:
             self.router.note()
+        if self.crons is not None:
+            self.crons.note_all()
 
     async def _pass_on(self) -> None:
         if self._events_unheeded:
