@@ -19,23 +19,37 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.client.artifacts import create_artifact, create_artifact_sync
+    from upnext.client.event import (
+        EventHandle,
+        TypedEvent,
+        send_event,
+        send_event_idempotent,
+        send_event_idempotent_sync,
+        send_event_sync,
+    )
     from upnext.client.future import Future
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
     from upnext.client.pauses import pause, pause_sync, paused, resume, resume_sync
     from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
+    from upnext.client.schedules import schedules
     from upnext.errors import (
         ArtifactError,
         CodecError,
         ConfigurationError,
+        EventRefusedError,
         JobNotFoundError,
         JobRefusedError,
         OutputLostError,
         QueueFullError,
+        ScheduleExistsError,
+        ScheduleNotFoundError,
         UpNextError,
     )
     from upnext.model.artifact import Artifact, ArtifactType
+    from upnext.model.cron import MissedRunPolicy, Overlap
     from upnext.model.report import LogLine, Progress
+    from upnext.model.schedule import Schedule
     from upnext.model.status import CancelReason, FailureReason, JobStatus
     from upnext.runner import run
     from upnext.tasks.context import Context, get_current_context
@@ -52,22 +66,30 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "Discard",
+    "EventHandle",
+    "EventRefusedError",
     "FailureReason",
     "Future",
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
     "LogLine",
+    "MissedRunPolicy",
     "OutputLostError",
+    "Overlap",
     "Progress",
     "QueueFullError",
     "Retry",
+    "Schedule",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "Snooze",
     "SyncExecutor",
     "TaskExecutionError",
     "TaskHandle",
     "TaskResult",
     "TaskTimeoutError",
+    "TypedEvent",
     "UpNextError",
     "Worker",
     "WorkerQueueConfig",
@@ -85,28 +107,47 @@ __all__ = [
     "resume",
     "resume_sync",
     "run",
+    "schedules",
+    "send_event",
+    "send_event_idempotent",
+    "send_event_idempotent_sync",
+    "send_event_sync",
     "submit_many",
 ]
 
 _HOMES = {
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
+    "upnext.client.event": (
+        "EventHandle",
+        "TypedEvent",
+        "send_event",
+        "send_event_idempotent",
+        "send_event_idempotent_sync",
+        "send_event_sync",
+    ),
     "upnext.client.future": ("Future",),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
     "upnext.client.pauses": ("pause", "pause_sync", "paused", "resume", "resume_sync"),
     "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),
+    "upnext.client.schedules": ("schedules",),
     "upnext.errors": (
         "ArtifactError",
         "CodecError",
         "ConfigurationError",
+        "EventRefusedError",
         "JobNotFoundError",
         "JobRefusedError",
         "OutputLostError",
         "QueueFullError",
+        "ScheduleExistsError",
+        "ScheduleNotFoundError",
         "UpNextError",
     ),
     "upnext.model.artifact": ("Artifact", "ArtifactType"),
     "upnext.model.report": ("LogLine", "Progress"),
+    "upnext.model.cron": ("MissedRunPolicy", "Overlap"),
+    "upnext.model.schedule": ("Schedule",),
     "upnext.model.status": ("CancelReason", "FailureReason", "JobStatus"),
     "upnext.runner": ("run",),
     "upnext.tasks.context": ("Context", "get_current_context"),

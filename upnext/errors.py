@@ -2,7 +2,9 @@
 
 - The caller asked for something that cannot be: `ConfigurationError`, `JobNotFoundError`,
   `CodecError`, or a builtin `ValueError` / `TypeError`.
-- The queue said no: `JobRefusedError`, `QueueFullError`.
+- The caller asked for a schedule that is or is not there: `ScheduleExistsError`,
+  `ScheduleNotFoundError`.
+- The queue said no: `JobRefusedError`, `QueueFullError`, `EventRefusedError`.
 - An artifact was not stored: `ArtifactError`.
 - The job itself did not complete: `TaskExecutionError` and below.
 - The broker could not be reached or refused a command: the exceptions of `redis.exceptions`.
@@ -17,9 +19,12 @@ __all__ = [
     "ArtifactError",
     "CodecError",
     "ConfigurationError",
+    "EventRefusedError",
     "JobNotFoundError",
     "JobRefusedError",
     "QueueFullError",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "UpNextError",
 ]
 
@@ -113,3 +118,46 @@ class ArtifactError(UpNextError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), status=self.status), (self.name, self.why)
+
+
+class EventRefusedError(UpNextError):
+    """The store did not accept an event; nothing was stored. Send it again later.
+
+    As many events wait to be routed as UPNEXT_QUEUE_STREAM_MAXLEN allows.
+    """
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"event {event_id} was refused: too many events wait to be routed"
+            " (UPNEXT_QUEUE_STREAM_MAXLEN)"
+        )
+        self.event_id = event_id
+
+    def __reduce__(self) -> tuple[type[EventRefusedError], tuple[str]]:
+        return type(self), (self.event_id,)
+
+
+class ScheduleExistsError(UpNextError, ValueError):
+    """A task already has a schedule of this name."""
+
+    def __init__(self, function: str, name: str) -> None:
+        super().__init__(
+            f"task {function!r} already has a schedule {name!r}: change it, or give another name="
+        )
+        self.function = function
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[ScheduleExistsError], tuple[str, str]]:
+        return type(self), (self.function, self.name)
+
+
+class ScheduleNotFoundError(UpNextError, LookupError):
+    """A task has no schedule of this name."""
+
+    def __init__(self, function: str, name: str) -> None:
+        super().__init__(f"task {function!r} has no schedule {name!r}")
+        self.function = function
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[ScheduleNotFoundError], tuple[str, str]]:
+        return type(self), (self.function, self.name)

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from upnext.client.connect import bounds_of
 from upnext.contracts.keys import Keys
-from upnext.errors import ConfigurationError
+from upnext.errors import CodecError, ConfigurationError
 from upnext.redis.embedded import EmbeddedServer, EmbeddedServerError, embedded
 from upnext.redis.pool import current_link
 from upnext.redis.url import Address
@@ -29,7 +29,7 @@ from upnext.store.blocking import BlockingStore
 from upnext.store.bounds import Bounds
 from upnext.store.store import Store
 from upnext.tasks.modules import is_importing
-from upnext.tasks.registry import merge
+from upnext.tasks.registry import Registry, merge
 from upnext.worker.compose import compose_worker
 from upnext.worker.lifespan import LifespanError
 from upnext.worker.shutdown import Shutdown
@@ -90,7 +90,7 @@ def run(
     _speak_up()
     for component in components:
         component.discover()
-    merge(worker.registry for worker in components)
+    _check_crons(merge(worker.registry for worker in components))
     workers = only_named(components, only)
     for component in components:
         component.redis_url = redis_url or component.redis_url
@@ -113,6 +113,18 @@ def run(
         anyio.run(service.run, backend=backend, backend_options=options)
     _leave_abandoned_threads(1 if service.failed else 0)
     return 1 if service.failed else 0
+
+
+def _check_crons(definitions: Registry) -> None:
+    """See that the jobs of crons can be made, before anything is started."""
+    for definition in definitions:
+        if definition.schedule is not None:
+            try:
+                definition.scheduled_call  # noqa: B018
+            except (CodecError, NameError) as error:
+                raise ConfigurationError(
+                    f"cron {definition.name!r} ({definition.place}): {error}"
+                ) from None
 
 
 def _speak_up() -> None:

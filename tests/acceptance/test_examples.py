@@ -60,6 +60,19 @@ OUTPUT = {
         "paused: export",
         "resumed: 1",
     ],
+    "events": [
+        "send_receipt: order 7: 130.00, attempts: 1",
+        "reserve: order 7 is reserved, attempts: 2",
+        "audit: order.paid ['order_id', 'total'], attempts: 1",
+    ],
+    "crons": [
+        "Oslo at second ",
+        "Bergen at second ",
+        "Bergen by hand",
+        "measure: * * * * * * goes on, from code: ",
+        "forecast: 0 7 * * mon-fri goes on, from code: ",
+        "harbour: */2 * * * * * paused, from api: ",
+    ],
     "typed_arguments": ["(Decimal('130.00'), True)", "invoice.lines[2].price: "],
 }
 """How each line of an example's output begins; `census` has tests of its own."""

@@ -172,14 +172,14 @@ async def test_an_idle_worker_is_quiet_and_still_starts_a_job_at_once(
 
 async def _idle(redis_server: RedisServer) -> None:
     await (await service.touch.submit(1)).value()
-    commands = await anyio.to_thread.run_sync(_commands_within, redis_server, 6.0)
+    commands = await anyio.to_thread.run_sync(commands_within, redis_server, 6.0)
     assert len(commands) / 6 <= 5, commands
     began = time.monotonic()
     await (await service.touch.submit(2)).value()
     assert time.monotonic() - began < 1.0  # far below the sweep that covers a lost wake-up
 
 
-def _commands_within(server: RedisServer, seconds: float) -> list[str]:
+def commands_within(server: RedisServer, seconds: float) -> list[str]:
     """What came over connections in a stretch of time, without what scripts did themselves."""
     until, seen = time.monotonic() + seconds, b""
     with socket.socket(socket.AF_UNIX) as monitor:

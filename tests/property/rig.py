@@ -73,6 +73,8 @@ class Rig:
 
     def begin(self) -> None:
         """Empty both sides."""
+        self._heard.clear()  # what a history that failed has left behind
+        self._expected.clear()
         self.client.flushall()
         self.model = MemoryStore(KEYS, BOUNDS, clock=lambda: self.server.now)
         self._last_event = dict.fromkeys(FUNCTIONS, "-")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from upnext.contracts.keys import Keys
-from upnext.model.identity import function_tag, new_job_id, new_worker_id, tag_of
+from upnext.model.identity import function_tag, new_job_id, new_worker_id, occurrence_id, tag_of
 
 names = st.text(max_size=80) | st.from_regex(r"[A-Za-z0-9_.~]{0,70}", fullmatch=True)
 workspaces = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
@@ -44,6 +44,21 @@ def test_an_id_leads_back_to_its_function(name: str) -> None:
     assert tag_of(job_id) == function_tag(name)
     parsed = uuid.UUID(job_id.rpartition("-")[2])
     assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
+
+
+instants = st.integers(0, 2**48 - 1)
+
+
+@given(names, names, names, instants, instants)
+def test_an_occurrence_has_one_id_of_its_own(
+    function: str, one: str, other: str, first: int, second: int
+) -> None:
+    tag = function_tag(function)
+    job_id = occurrence_id(tag, one, first)
+    assert tag_of(job_id) == tag
+    assert uuid.UUID(job_id.rpartition("-")[2]).version == 8
+    assert (job_id == occurrence_id(tag, other, second)) == ((one, first) == (other, second))
+    assert (job_id < occurrence_id(tag, one, second)) == (first < second)
 
 
 def test_ids_are_all_different() -> None:

@@ -158,3 +158,62 @@ async def talk_in_loop(chunks: int, hold: str) -> str:
 @processes.task
 def talk_in_process(chunks: int, hold: str) -> str:
     return talk(chunks, hold)
+
+
+shop = upnext.Worker("shop", concurrency=CONCURRENCY)
+"""Three handlers of orders, in a process of their own."""
+back = upnext.Worker("back office", concurrency=CONCURRENCY)
+"""Two more in another process; one of them by wildcard."""
+paid = shop.event("order.paid")
+
+
+@paid.on
+async def receipt(n: int) -> None:
+    note("start", "receipt")
+
+
+@paid.on(retries=2)
+async def reserve(n: int) -> None:
+    note("start", "reserve")
+
+
+@shop.event("order.*").on
+def audit(n: int) -> None:
+    note("start", "audit")
+
+
+@back.event("**").on
+async def journal(**data: object) -> None:
+    note("start", "journal")
+
+
+@back.event("order.paid").on(name="book keeping")
+async def book(n: int) -> None:
+    note("start", "book")
+
+
+@processes.event("order.packed").on
+def pack(n: int) -> str:
+    note("start", "pack")
+    return f"{upnext.get_current_context().event} {os.getpid()}"
+
+
+@shop.task
+async def sell(n: int) -> str:
+    return await receipt.send(n)
+
+
+crons = upnext.Worker("crons", concurrency=CONCURRENCY)
+
+
+@crons.cron("* * * * * *")
+async def every_second() -> None:
+    at = upnext.get_current_context().scheduled_at
+    note("tick", "" if at is None else str(round(at.timestamp())))
+
+
+@crons.cron("*/2 * * * * *", overlap="queue", arguments={"seconds": 3.0})
+async def one_by_one(seconds: float) -> None:
+    note("enter")
+    await anyio.sleep(seconds)
+    note("leave")

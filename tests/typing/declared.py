@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any, assert_type
 
 from upnext.client.artifacts import create_artifact, create_artifact_sync
+from upnext.client.cron_declarations import CronDeclarations
 from upnext.client.declarations import TaskDeclarations
+from upnext.client.event import EventHandle, send_event, send_event_sync
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
+from upnext.client.schedules import schedules
 from upnext.model.artifact import Artifact, ArtifactType
 from upnext.model.report import LogLine, Progress
+from upnext.model.schedule import Schedule
 from upnext.model.status import CancelReason, JobStatus
 from upnext.tasks.context import Context, get_current_context
 from upnext.worker.worker import Worker
 
 worker = TaskDeclarations()
+crons = CronDeclarations()
 
 
 @worker.task
@@ -43,7 +48,37 @@ async def called(*numbers: int, scale: float = 1) -> float:
 def sync_called(a: datetime) -> None: ...
 
 
+paid = worker.event("order.paid")
+
+
+@paid.on
+async def mail(order: int, note: str = "") -> None: ...
+
+
+@paid.on(retries=2, on_failure=print)
+def stock(order: int) -> str:
+    return str(order)
+
+
+async def uses_events() -> None:
+    assert_type(paid, EventHandle)
+    assert_type(await mail.send(1, note="x"), str)
+    assert_type(stock.send_sync(order=1), str)
+    assert_type(await paid.send(order=1, note="x"), str)
+    assert_type(await paid.send_idempotent("key", order=1), str)
+    assert_type(await send_event("order.paid", order=1), str)
+    assert_type(send_event_sync("order.paid", order=1), str)
+    assert_type(paid.handler_names, list[str])
+
+
+@crons.cron("@hourly", overlap="skip", arguments={"a": 1})
+async def hourly(a: int) -> str:
+    return str(a)
+
+
 async def uses() -> None:
+    assert_type(await hourly.submit(2), Future[str])
+    assert_type(await schedules.add(hourly, "@daily", arguments={"a": 2}), Schedule)
     assert_type(await bare.submit(1, b="x"), Future[list[int]])
     assert_type(await bare.wait(1, "x"), TaskResult[list[int]])
     assert_type(await bare.wait(1, wait_timeout=5), TaskResult[list[int]])
@@ -141,3 +176,7 @@ async def mistakes() -> None:
     sync.submit_sync(a="1")  # pyright: ignore[reportArgumentType]
     bare.options(nothing=1)  # pyright: ignore[reportCallIssue]
     worker.task(retires=1)  # pyright: ignore[reportCallIssue]
+    await mail.send("1")  # pyright: ignore[reportArgumentType]
+    await mail.send(1, nota="x")  # pyright: ignore[reportCallIssue]
+    stock.send_sync()  # pyright: ignore[reportCallIssue]
+    paid.on(retires=1)  # pyright: ignore[reportCallIssue]

@@ -12,6 +12,7 @@ from attrs import frozen
 from upnext.cli.explain import CommandError
 from upnext.cli.render import read_json
 from upnext.contracts.keys import Keys
+from upnext.model.event import EventsView
 from upnext.model.job import JobRecord
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.embedded import embedded
@@ -25,9 +26,11 @@ from upnext.store.cancel import (
     cancel_tree_call,
     parse_cancelled,
 )
+from upnext.store.enlist import enlist_call
 from upnext.store.lookup import parse_record
 from upnext.store.pause import parse_paused
 from upnext.store.scripts import library
+from upnext.store.survey import parse_view, survey_call
 
 PATIENCE = 1.0
 """Seconds to keep trying a broker that is not there: somebody sits and waits for the answer."""
@@ -93,6 +96,18 @@ class Broker:
         names = self.functions()
         told = [self._client.hget(self.keys.gate(name), "paused") for name in names]
         return parse_paused(names, round(self.now() * 1000), told)
+
+    def events(self, most: int) -> EventsView:
+        """What is held of events; at most so many of those that nobody handled."""
+        call = survey_call(self.keys, self.bounds, most)
+        (reply,) = self._caller.call_many([call], idempotent=True)
+        return parse_view(reply)
+
+    def forget_handler(self, function: str) -> bool:
+        """Take a handler off the roll; whether it was on it."""
+        call = enlist_call(self.keys, self.bounds, {}, off=(function,))
+        (count,) = self._caller.call_many([call], idempotent=True)
+        return count > 0
 
     def round_trip(self) -> float:
         """Ping the server; the answer is in milliseconds."""

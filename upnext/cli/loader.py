@@ -116,9 +116,14 @@ def find_task(workers: Sequence[Worker], name: str) -> tuple[Worker, TaskHandle[
         CommandError: No worker has it.
     """
     for worker in workers:
-        if (handle := worker.tasks.get(name)) is not None:
+        if (handle := tasks_of(worker).get(name)) is not None:
             return worker, handle
-    raise unknown("task", name, [task for worker in workers for task in worker.tasks])
+    raise unknown("task", name, [task for worker in workers for task in tasks_of(worker)])
+
+
+def tasks_of(worker: Worker) -> dict[str, TaskHandle[..., Any]]:
+    """All that a worker runs, by name: its tasks, then its crons."""
+    return {**worker.tasks, **{handle.name: handle for handle in worker.crons}}
 
 
 def own_frames(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from upnext import __version__
 from upnext.cli.commands import (
     call,
     cancel,
+    events,
     health,
     inspect,
     list,  # noqa: A004
@@ -80,6 +81,7 @@ app.command(
     usage="Usage: upnext resume [TASKS...] [OPTIONS]",
     help_epilogue=pause.RESUME_EXAMPLES,
 )
+app.command(events.events, help_epilogue=events.EXAMPLES)
 app.command(health.health, help_epilogue=health.EXAMPLES)
 
 

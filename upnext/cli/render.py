@@ -15,12 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from upnext import __version__
+from upnext.cli.crons import cron_facts, schedule_of, scheduled
+from upnext.cli.loader import tasks_of
 from upnext.cli.visible import one_line, visible, within_json
+from upnext.contracts.handlers import decode_handler, event_of
+from upnext.model.event import EventsView
 from upnext.model.job import JobRecord
 from upnext.model.status import JobStatus
 
 if TYPE_CHECKING:
     from upnext.cli.diagnosis import Diagnosis
+    from upnext.client.handle import TaskHandle
     from upnext.worker.worker import Worker
 
 WIDTH_OF_A_FILE = 160
@@ -64,7 +69,7 @@ def running(
         table.add_row(
             _named(worker.name),
             str(concurrency or worker.concurrency),
-            _safe(", ".join(worker.tasks) or "no tasks"),
+            _safe(", ".join(_names(worker)) or "no tasks"),
         )
     facts = _facts({"broker": broker, "backend": backend})
     return Panel(
@@ -80,16 +85,17 @@ def listing(workers: Sequence[Worker]) -> RenderableType:
     """Workers and the names of their tasks."""
     table = _table("worker", "concurrency", "tasks")
     for worker in workers:
-        names = "\n".join(one_line(name) for name in worker.tasks) or "none"
+        names = "\n".join(map(one_line, _names(worker))) or "none"
         table.add_row(_named(worker.name), str(worker.concurrency), Text(names))
     return table
 
 
 def inspection(workers: Sequence[Worker]) -> RenderableType:
     """Every task with what its definition says."""
-    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in")
+    scheduled = ["schedule"] if any(worker.crons for worker in workers) else []
+    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
     for worker in workers:
-        for name, handle in worker.tasks.items():
+        for name, handle in _declared(worker):
             definition = handle.definition
             table.add_row(
                 _named(worker.name),
@@ -98,6 +104,7 @@ def inspection(workers: Sequence[Worker]) -> RenderableType:
                 "none" if definition.timeout is None else f"{definition.timeout:g} s",
                 "async" if definition.is_async else worker.sync_executor.value,
                 _safe(definition.place),
+                *[_safe(schedule_of(handle)) for _ in scheduled],
             )
     return table
 
@@ -118,12 +125,81 @@ def described(workers: Sequence[Worker]) -> dict[str, Any]:
                     }
                     for name, handle in worker.tasks.items()
                 ],
-                "crons": [],
-                "events": [],
+                "crons": [cron_facts(handle) for handle in worker.crons],
+                "events": list(worker.events),
             }
             for worker in workers
         ],
     }
+
+
+def events(view: EventsView) -> RenderableType:
+    """The answer of `upnext events`."""
+    since = f", the first since {moment(view.oldest)}" if view.waiting else ""
+    parts: list[RenderableType] = [_facts({"waiting": f"{view.waiting} to be routed{since}"})]
+    if view.handlers:
+        table = _table("handler", "listens to")
+        for function, pattern in _listening(view).items():
+            table.add_row(_named(function), _safe(pattern or "what cannot be read"))
+        parts += [Text(), table]
+    else:
+        parts.append(Text("No handler of any event is known.", style="yellow"))
+    if view.unhandled:
+        table = _table("sent", "nobody handled", "data", "id")
+        for event in view.unhandled:
+            data = _safe(event.data.decode(errors="replace"))
+            data.truncate(60, overflow="ellipsis")
+            table.add_row(moment(event.sent_at), _safe(event.name), data, _safe(event.id))
+        parts += [Text(), table]
+    return Group(*parts)
+
+
+def events_as_json(view: EventsView) -> dict[str, Any]:
+    """What `events --json` prints."""
+    return {
+        "waiting": view.waiting,
+        "oldest": moment(view.oldest),
+        "handlers": [
+            {"name": function, "pattern": pattern} for function, pattern in _listening(view).items()
+        ],
+        "unhandled": [
+            {
+                "id": event.id,
+                "event": event.name,
+                "sent_at": moment(event.sent_at),
+                "parent_id": event.parent_id or None,
+                "data": read_json(event.data),
+            }
+            for event in view.unhandled
+        ],
+    }
+
+
+def _listening(view: EventsView) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for function, record in sorted(view.handlers.items()):
+        pattern = decode_handler(record)
+        found[function] = None if pattern is None else pattern.text
+    return found
+
+
+def _names(worker: Worker) -> list[str]:
+    """All that a worker runs, with what makes the jobs of crons and handlers."""
+    handlers = [name for name, _ in _handlers(worker)]
+    return [*worker.tasks, *map(scheduled, worker.crons), *handlers]
+
+
+def _declared(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
+    """Tasks, crons and handlers, as a table names them."""
+    return [*tasks_of(worker).items(), *_handlers(worker)]
+
+
+def _handlers(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
+    return [
+        (f"{name} (on {pattern})", handler.task)
+        for pattern, handle in worker.events.items()
+        for name, handler in handle.handlers.items()
+    ]
 
 
 def job(record: JobRecord) -> RenderableType:
@@ -150,6 +226,7 @@ def job(record: JobRecord) -> RenderableType:
         "key": record.key,
         "cancel": "requested" if record.cancel_requested else None,
         "reason": record.reason,
+        "event": event_of(record.source),
     }
     parts: list[RenderableType] = [_facts(facts), *_block("arguments", record.arguments)]
     if record.checkpoint and not record.status.is_terminal():
@@ -187,6 +264,7 @@ def as_json(record: JobRecord) -> dict[str, Any]:
         "progress_message": record.progress_message or None,
         "checkpoint": read_json(record.checkpoint),
         "checkpoint_at": moment(record.checkpoint_at),
+        "source": read_json(record.source),
         "arguments": read_json(record.arguments),
         "result": read_json(record.result),
         "error": read_json(record.error),

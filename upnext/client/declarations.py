@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from types import FrameType
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from attrs import fields
 
+from upnext.client.event import EventHandle
 from upnext.client.handle import TaskHandle
-from upnext.tasks.definition import DEFAULT_TIMEOUT, TaskDefinition
+from upnext.client.scope import local_names
+from upnext.model.pattern import Pattern
+from upnext.tasks.definition import DEFAULT_TIMEOUT, ErrorKinds, TaskDefinition
 from upnext.tasks.hooks import Hook, name_of
 from upnext.tasks.registry import Registry
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-ErrorKinds = type[BaseException] | Iterable[type[BaseException]] | None
 
 
 class TaskDecorator(Protocol):
@@ -38,6 +38,7 @@ class TaskDeclarations:
         redis_url: Where the tasks' queue is; None: what the settings say.
         registry: What was declared.
         tasks: The handles, by name.
+        events: The handles of events, by pattern.
     """
 
     redis_url: str | None = None
@@ -45,6 +46,7 @@ class TaskDeclarations:
     def __init__(self) -> None:
         self.registry = Registry()
         self.tasks: dict[str, TaskHandle[..., Any]] = {}
+        self.events: dict[str, EventHandle] = {}
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> TaskHandle[P, T]: ...
@@ -124,7 +126,7 @@ class TaskDeclarations:
             ConfigurationError: another function has this name here; both places are named.
         """
         frame = inspect.currentframe()
-        scope = _local_names(frame.f_back if frame else None)
+        scope = local_names(frame.f_back if frame else None)
         if function is not None:
             return self._declare(function, scope, options)
 
@@ -133,13 +135,54 @@ class TaskDeclarations:
 
         return decorate
 
+    def event(self, pattern: str) -> EventHandle:
+        """Events of one name, such as "order.paid", or of all names that match a pattern.
+
+        In a pattern `*` stands for one segment between dots and `**` for one or more. The same
+        pattern gives the same handle.
+
+        Raises:
+            ValueError: this cannot be a name or a pattern; one line says why.
+        """
+        parsed = Pattern.parse(pattern)
+        handle = self.events.get(parsed.text)
+        if handle is None:
+            handle = self.events[parsed.text] = EventHandle(parsed, self, self._declare_handler)
+        return handle
+
     def _declare(
         self, function: Callable[..., Any], scope: dict[str, Any], options: dict[str, Any]
+    ) -> TaskHandle[..., Any]:
+        handle = self._define("@worker.task", function, scope, options)
+        self.tasks[handle.name] = handle
+        return handle
+
+    def _declare_handler(
+        self,
+        pattern: str,
+        function: Callable[..., Any],
+        scope: dict[str, Any],
+        options: dict[str, Any],
+    ) -> TaskHandle[..., Any]:
+        if _takes_more_by_position(function):
+            raise ValueError(
+                f"{name_of(function)} takes *args, but a handler is called with an event's data by"
+                " name: use **data"
+            )
+        return self._define("@event.on", function, scope, options, pattern=pattern)
+
+    def _define(
+        self,
+        decorator: str,
+        function: Callable[..., Any],
+        scope: dict[str, Any],
+        options: dict[str, Any],
+        **more: Any,
     ) -> TaskHandle[..., Any]:
         if options.get("name") is None:
             options = {**options, "name": name_of(function).rpartition(".")[2]}
             if options["name"] == "<lambda>":
-                raise ValueError("a lambda has no name: say @worker.task(name=…)")
+                raise ValueError(f"a lambda has no name: say {decorator}(name=…)")
         for option in options.keys() - _OPTIONS:
             near = difflib.get_close_matches(option, _OPTIONS, n=1)
             hint = (
@@ -147,24 +190,26 @@ class TaskDeclarations:
                 if near
                 else f"; there are {', '.join(sorted(_OPTIONS))}"
             )
-            raise TypeError(f"@worker.task has no option {option!r}{hint}")
-        definition = TaskDefinition(function=function, scope=scope, **options)
+            raise TypeError(f"{decorator} has no option {option!r}{hint}")
+        return self._add(TaskDefinition(function=function, scope=scope, **options, **more))
+
+    def _add(self, definition: TaskDefinition) -> TaskHandle[..., Any]:
         self.registry.add(definition)
-        handle = TaskHandle[..., Any](definition, self)
-        self.tasks[definition.name] = handle
-        return handle
+        return TaskHandle[..., Any](definition, self)
 
 
-def _local_names(frame: FrameType | None) -> dict[str, Any]:
-    """What annotations in string form may mean where a task is declared inside a function."""
-    if frame is None or frame.f_locals is frame.f_globals:
-        return {}
-    return {name: value for name, value in frame.f_locals.items() if isinstance(value, type)}
+def _takes_more_by_position(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # no function: its definition says so
+        return False
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 _OPTIONS = {
     attribute.alias
     for attribute in fields(TaskDefinition)
-    if attribute.init and attribute.alias not in ("function", "scope")
+    if attribute.init
+    and attribute.alias not in ("function", "scope", "pattern", "schedule", "schedule_arguments")
 }
 """What `task` takes; its signature says it to people and type checkers."""

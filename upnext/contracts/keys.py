@@ -32,6 +32,9 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     events          stream   every transition, for history: see contracts/events.py
     journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
+    crons           zset     schedule -> Unix ms of its next occurrence; inf while it is paused
+    cron:<name>     hash     one schedule, the durable state of a cron; never expires
+    line:<name>     list     unfinished jobs of a schedule that run one after another, in order
 
 Under the prefix of a routing group, `upnext:{<workspace>:@<tag>}:`
 
@@ -40,7 +43,20 @@ Under the prefix of a routing group, `upnext:{<workspace>:@<tag>}:`
     until           zset     worker id -> Unix ms when they end, unless renewed
     line            zset     channels of workers that want more -> since when
 
-Per workspace, outside any function: `upnext:<workspace>:functions`, `:paused`, `:worker:<id>`.
+Per workspace, outside any function: `upnext:<workspace>:functions`, `:paused`, `:crons`,
+`:worker:<id>`.
+
+Events have a tag of their own, which no function can have: `upnext:{<workspace>:@events}:`
+
+    sent                stream   events that wait to be routed, or are being routed
+    seen:<id>           string   this event was stored; makes sending it again a no-op
+    key:<name> <key>    string   idempotency key of an event of this name -> its id
+    done                hash     event id -> handlers that have their job, of a partial routing
+    unhandled           stream   events that no handler matched, for a time
+    handlers            hash     function -> JSON of what it listens to
+    declared            zset     function -> Unix ms when a worker last said that it runs it
+    version             string   changes with the handlers
+    hungry              zset     channel of a worker whose router has nothing to do -> since when
 """
 
 from __future__ import annotations
@@ -127,6 +143,16 @@ class Keys:
     def functions(self) -> str:
         """Hash: function tag -> function name, of every function a worker declared."""
         return f"upnext:{self.workspace}:functions"
+
+    @property
+    def events(self) -> str:
+        """The prefix of the keys of events; no function's tag has an `@`."""
+        return self.tagged("@events")
+
+    @property
+    def crons(self) -> str:
+        """Hash: function prefix -> function name, of every function that ever had a schedule."""
+        return f"upnext:{self.workspace}:crons"
 
     def worker(self, worker_id: str) -> str:
         """The heartbeat record of one worker."""

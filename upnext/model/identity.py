@@ -39,6 +39,16 @@ def new_job_id(tag: str) -> str:
     return f"{tag}-{value:032x}"
 
 
+def occurrence_id(tag: str, schedule: str, instant: int) -> str:
+    """The id of the one job that a schedule makes for an instant, whoever makes it.
+
+    The tag, a dash, and a UUID of version 8 (RFC 9562, section 5.8): the instant in Unix
+    milliseconds where version 7 has the time of submission, then a digest of the schedule's name.
+    """
+    digest = hashlib.sha256(schedule.encode()).hexdigest()
+    return f"{tag}-{instant:012x}8{digest[:3]}8{digest[3:18]}"
+
+
 def tag_of(job_id: str) -> str:
     """The function tag in a job id.
 
@@ -54,3 +64,27 @@ def tag_of(job_id: str) -> str:
 def new_worker_id(name: str) -> str:
     """A worker id, unique for every start: a restarted worker never looks like its old self."""
     return f"{_UNSAFE.sub('_', name)[:_TAG_LENGTH]}.{os.urandom(5).hex()}"
+
+
+_EVENT = "evt_"
+_EVENT_ID = re.compile(_EVENT + "[0-9a-f]{32}")
+
+
+def new_event_id() -> str:
+    """An event id: `evt_` and a UUIDv7 in hex."""
+    return _EVENT + new_job_id("")[1:]
+
+
+def handler_job_id(tag: str, event_id: str) -> str:
+    """The id of the job that an event makes for a handler: the same however often it is made.
+
+    Args:
+        tag: The tag of the handler's function.
+        event_id: The event.
+    """
+    return f"{tag}-{event_id.removeprefix(_EVENT)}"
+
+
+def is_event_id(text: str) -> bool:
+    """Whether this is the id of an event."""
+    return _EVENT_ID.fullmatch(text) is not None

@@ -11,9 +11,11 @@ import redis
 from redis import exceptions as known
 
 from upnext.contracts.keys import Keys
-from upnext.errors import JobRefusedError
+from upnext.errors import EventRefusedError, JobRefusedError
+from upnext.model.event import NewEvent, Sent
 from upnext.model.job import Enqueued, Held, JobRecord, NewJob, Revoked
 from upnext.model.report import Heard
+from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.retry import Backoff
 from upnext.store.bounds import Bounds
@@ -25,7 +27,14 @@ from upnext.store.pause import pause_all_command, pause_call
 from upnext.store.permit import permit_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.resume import resume_call
+from upnext.store.schedule import (
+    parse_ordered,
+    parse_schedules,
+    schedule_call,
+    schedules_call,
+)
 from upnext.store.scripts import library
+from upnext.store.send import parse_sent, send_calls
 from upnext.store.watch import watch_call
 
 V = TypeVar("V")
@@ -59,6 +68,12 @@ class BlockingStore:
         calls = list(enqueue_calls(self.keys, self.bounds, jobs))
         replies = self._call.call_many(calls, idempotent=True)
         return [answer for reply in replies for answer in parse_enqueued(reply)]
+
+    def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
+        """Store events; one answer each, in order. Sent again safely: ids make it so."""
+        calls = list(send_calls(self.keys, self.bounds, events))
+        replies = self._call.call_many(calls, idempotent=True)
+        return [answer for reply in replies for answer in parse_sent(reply)]
 
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job: at once when it waits, through its worker when it runs."""
@@ -127,6 +142,29 @@ class BlockingStore:
         for name in functions:
             self._client.zrem(self.keys.hungry(name), channel)
             self._client.zrem(self.keys.barred(name), channel)
+
+    def now(self) -> int:
+        """The server's clock, Unix milliseconds."""
+        seconds, micros = cast("Any", self._client).time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        calls = [schedules_call(self.keys, name) for name in functions]
+        return parse_schedules(functions, self._call.call_many(calls, idempotent=True))
+
+    def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        if order.sets:
+            name = (self.keys.function(order.function), order.function)
+            cast("Any", self._client).hset(self.keys.crons, *name)
+        [reply] = self._call.call_many([schedule_call(self.keys, order)])
+        return parse_ordered(order.function, reply)
+
+    def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule in this workspace."""
+        names: list[bytes] = cast("Any", self._client).hvals(self.keys.crons)
+        return [name.decode() for name in names]
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Listener]:

@@ -21,3 +21,9 @@ class Bounds:
     """Most bytes of what a job streams, 100 for each chunk included; the oldest chunks go."""
     most_rescues: int = 3
     """A job that was lost with its worker so often is failed and becomes a dead letter."""
+    unhandled_ttl: int = 7 * 86_400_000
+    """Milliseconds that an event is kept which nobody handles."""
+    unhandled_kept: int = 10_000
+    """About how many of those are kept, the newest."""
+    handler_ttl: int = 7 * 86_400_000
+    """Milliseconds after which a handler is forgotten that no worker declares any more."""

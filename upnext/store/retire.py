@@ -14,3 +14,12 @@ def retire_call(keys: Keys, bounds: Bounds, worker: str, function: str) -> Call:
         (keys.function(function),),
         (worker, keys.worker_channel(worker), bounds.events_kept, bounds.record_ttl),
     )
+
+
+def retire_events_call(keys: Keys, bounds: Bounds, worker: str) -> Call:
+    """Forget the worker's router; its lease on events runs out if it holds any."""
+    return Call(
+        "retire",
+        (keys.events,),
+        (worker, keys.worker_channel(worker), bounds.events_kept, bounds.record_ttl),
+    )

@@ -6,16 +6,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from upnext.contracts.keys import Keys
-from upnext.errors import JobRefusedError
+from upnext.errors import EventRefusedError, JobRefusedError
+from upnext.model.event import Concluded, EventsView, NewEvent, Sent, Taken
 from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Heard, Reports, Written
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.library import Caller, raise_first
 from upnext.redis.link import Link, Subscription
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
 from upnext.store.claim import claim_call, parse_claimed
+from upnext.store.conclude import conclude_call, parse_concluded
+from upnext.store.cron import cron_call, parse_fired
+from upnext.store.enlist import enlist_call
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.follow import follow_call, parse_heard
 from upnext.store.limits import limits_call
@@ -27,10 +32,19 @@ from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.report import parse_written, report_calls
 from upnext.store.rescue import parse_rescued, rescue_call
 from upnext.store.resume import resume_call
-from upnext.store.retire import retire_call
+from upnext.store.retire import retire_call, retire_events_call
+from upnext.store.schedule import (
+    parse_ordered,
+    parse_schedules,
+    schedule_call,
+    schedules_call,
+)
 from upnext.store.scripts import library
+from upnext.store.send import parse_sent, send_calls
 from upnext.store.settle import parse_settled, settle_calls
 from upnext.store.stage import parse_staged, stage_call
+from upnext.store.survey import parse_view, survey_call
+from upnext.store.take import parse_taken, take_call
 from upnext.store.watch import watch_call
 
 
@@ -110,6 +124,30 @@ class Store:
         replies = await self._call.call_many(calls, idempotent=True)
         return [parse_staged(name, reply) for name, reply in zip(functions, replies, strict=True)]
 
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]:
+        """Make the due jobs of schedules, each once whoever races; one answer each, in order."""
+        calls = [cron_call(self.keys, self.bounds, firing) for firing in firings]
+        replies = await self._call.call_many(calls, idempotent=True)
+        return [parse_fired(one, reply) for one, reply in zip(firings, replies, strict=True)]
+
+    async def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        calls = [schedules_call(self.keys, name) for name in functions]
+        return parse_schedules(functions, await self._call.call_many(calls, idempotent=True))
+
+    async def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        if order.sets:  # listed first: a function without a schedule may well be listed
+            name = (self.keys.function(order.function), order.function)
+            await self._link.execute("HSET", self.keys.crons, *name, idempotent=True)
+        [reply] = await self._call.call_many([schedule_call(self.keys, order)])
+        return parse_ordered(order.function, reply)
+
+    async def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule in this workspace."""
+        reply = await self._link.execute("HVALS", self.keys.crons, idempotent=True)
+        return [name.decode() for name in reply]
+
     async def now(self) -> int:
         """The server's clock, Unix milliseconds."""
         seconds, micros = await self._link.execute("TIME", idempotent=True)
@@ -165,6 +203,7 @@ class Store:
         """
         await self._link.execute("UNLINK", self.keys.worker(worker), idempotent=True)
         calls = [retire_call(self.keys, self.bounds, worker, name) for name in functions]
+        calls.append(retire_events_call(self.keys, self.bounds, worker))
         return sum(await self._call.call_many(calls, idempotent=True))
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:
@@ -256,6 +295,64 @@ class Store:
             "SET", self.keys.worker(worker), record, "PX", ttl, "GET", idempotent=True
         )
         return before is not None
+
+    async def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
+        """Store events; one answer each, in order. Sent again safely: ids make it so."""
+        calls = list(send_calls(self.keys, self.bounds, events))
+        replies = await self._call.call_many(calls, idempotent=True)
+        return [answer for reply in replies for answer in parse_sent(reply)]
+
+    async def take(
+        self,
+        worker: str,
+        count: int,
+        lease: int,
+        version: str = "",
+        *,
+        own: bool = False,
+        left: bool = False,
+    ) -> Taken:
+        """Take up to `count` events to route, for `lease` milliseconds.
+
+        Never sent again by itself: after a failure, ask for what is one's `own`.
+
+        Args:
+            worker: The router's worker; it is woken when events come after none were left.
+            count: Events wanted; 0 hands a wake-up on to another router.
+            lease: Milliseconds.
+            version: The version of the roll of handlers that the caller has.
+            own: Give again what this worker holds.
+            left: Take over what others did not conclude within the lease.
+        """
+        call = take_call(self.keys, self.bounds, worker, count, lease, version, own=own, left=left)
+        [reply] = await self._call.call_many([call])
+        return parse_taken(reply)
+
+    async def conclude(self, worker: str, concluded: Sequence[Concluded]) -> list[bool]:
+        """Say what became of events; whether each was this worker's to conclude. Idempotent."""
+        call = conclude_call(self.keys, self.bounds, worker, concluded)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return parse_concluded(reply)
+
+    async def enlist(
+        self, handlers: Mapping[str, bytes], *, starts: bool = False, off: Sequence[str] = ()
+    ) -> int:
+        """Put a worker's handlers on the roll; the answer counts those that were taken off.
+
+        Args:
+            handlers: Function -> JSON of what it listens to.
+            starts: What the roll says of them is replaced; else they are only kept on it.
+            off: Functions to take off it.
+        """
+        call = enlist_call(self.keys, self.bounds, handlers, starts=starts, off=off)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return reply
+
+    async def survey(self, most: int = 100) -> EventsView:
+        """What is held of events; at most so many of those that nobody handles."""
+        call = survey_call(self.keys, self.bounds, most)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return parse_view(reply)
 
     def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import MutableMapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio.lowlevel
 from attrs import evolve
 
+from upnext.contracts.handlers import event_of
 from upnext.model.job import Held, Job
 from upnext.model.report import Pace, Report, ReportKind, Said, fraction_of, progress_report
 from upnext.model.status import CancelReason
 from upnext.tasks.host import Host, Lender, PlainTerms, Terms
+from upnext.tasks.job_log import JobLog
 from upnext.tasks.words import chunk_of, level_of, line_of, line_of_record, state_of, state_read
 
 __all__ = ["Context", "Host", "Lender", "current_context", "get_current_context"]
@@ -50,6 +53,7 @@ class Context:
         deadline: int | None = None,
         function: str = "",
         function_name: str = "",
+        source: bytes = b"",
         lender: Lender | None = None,
     ) -> None:
         self._job = Job(
@@ -66,7 +70,7 @@ class Context:
             root_id=root_id,
             rescues=0,
             key=job_key,
-            source=b"",
+            source=source,
         )
         self._terms: Terms = PlainTerms(function or function_name, max_attempts, timeout)
         self.started_at = started_at
@@ -331,6 +335,20 @@ class Context:
         return other
 
     @property
+    def event(self) -> str | None:
+        """The name of the event that this job handles; None when it handles none."""
+        return event_of(self._job.source)
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The time on its schedule that this job of a cron is for, in UTC; None for any other job.
+
+        It is the same in every attempt, and however late the job runs.
+        """
+        instant = json.loads(self._job.source).get("cron_window_at") if self._job.source else None
+        return None if instant is None else datetime.fromtimestamp(instant / 1000, UTC)
+
+    @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger that says which job speaks: `job_id`, `function`, `attempt` on every record."""
         # Not a logger per job: the logging module never forgets a logger.
@@ -350,16 +368,6 @@ class Context:
 
     def __repr__(self) -> str:
         return f"Context({self.job_id!r}, attempt {self.attempt} of {self.function!r})"
-
-
-class JobLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds the job to what the caller says in `extra`, instead of replacing it."""
-
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
-        return msg, kwargs
 
 
 _logger = logging.getLogger("upnext.job")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from types import CodeType
@@ -13,6 +13,7 @@ import orjson
 from attrs import Attribute, Factory, field, frozen
 
 from upnext.contracts.codec import ArgumentsCodec, ResultCodec, hints_of
+from upnext.model.cron import CronPlan
 from upnext.model.identity import function_tag
 from upnext.model.limits import MOST_UNITS, Limits, limit_keys
 from upnext.model.policy import ErrorTypes, RateLimit, RetryPolicy, retries_on, seconds
@@ -23,6 +24,9 @@ V = TypeVar("V")
 
 DEFAULT_TIMEOUT = 1800.0
 """Seconds."""
+
+ErrorKinds = type[BaseException] | Iterable[type[BaseException]] | None
+"""What users may pass as `retry_on`."""
 
 
 def _types(value: Any) -> ErrorTypes:
@@ -160,6 +164,13 @@ class TaskDefinition:
     on_retry: Hook | None = field(default=None, validator=_hook)
     on_complete: Hook | None = field(default=None, validator=_hook)
 
+    pattern: str | None = None
+    """The events that a handler listens to; None for a task."""
+    schedule: CronPlan | None = field(default=None, repr=False)
+    """When its jobs are made by themselves; None for a plain task."""
+    schedule_arguments: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    """What these jobs are called with."""
+
     scope: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     """Local names that the function's annotations may speak of."""
     _rate_key: KeyTemplate | None = field(
@@ -186,6 +197,13 @@ class TaskDefinition:
     line: int = field(
         init=False, repr=False, default=_own(lambda it: it.code.co_firstlineno if it.code else 0)
     )
+
+    @property
+    def kind(self) -> str:
+        """What makes its jobs: `task`, `event` or `cron`."""
+        if self.pattern is not None:
+            return "event"
+        return "task" if self.schedule is None else "cron"
 
     @property
     def place(self) -> str:
@@ -261,13 +279,23 @@ class TaskDefinition:
         """Writes and reads the results of its jobs."""
         return ResultCodec.of(self.hints.get("return", Any))
 
+    @cached_property
+    def scheduled_call(self) -> bytes:
+        """The arguments of the jobs that its schedule makes, encoded.
+
+        Raises:
+            CodecError: one of them cannot be written as JSON.
+        """
+        return self.arguments.encode((), dict(self.schedule_arguments))
+
     def describe(self) -> bytes:
         """The definition as JSON: what the queue, the CLI and the dashboard know of it."""
         rate, policy = self.rate_limit, self.retry_policy
         return orjson.dumps(
             {
                 "name": self.name,
-                "kind": "task",
+                "kind": self.kind,
+                "pattern": self.pattern,
                 "module": self.module,
                 "qualname": self.qualname,
                 "place": self.place,
@@ -291,5 +319,18 @@ class TaskDefinition:
                 "routing_group": self.routing_group,
                 "group_max_concurrency": self.group_max_concurrency,
                 "dead_letter": self.dead_letter,
+                **({} if self.schedule is None else _described(self.schedule)),
             }
         )
+
+
+def _described(plan: CronPlan) -> dict[str, Any]:
+    catch_up = plan.max_catch_up
+    return {
+        "schedule": plan.expression,
+        "timezone": plan.timezone,
+        "jitter": plan.jitter / 1000,
+        "missed_run_policy": plan.missed_run_policy,
+        "max_catch_up_seconds": None if catch_up is None else catch_up / 1000,
+        "overlap": plan.overlap,
+    }

@@ -150,7 +150,12 @@ class Harness(Jobs):
 
     def _skip(self) -> None:
         """Put the queue's clock forward to the next scheduled job, and wake who moves it."""
-        mine = [job for job in self.store.unfinished.values() if self._runs(job.function)]
+        mine = [
+            job
+            for job in self.store.unfinished.values()
+            # One that stands in a schedule's line waits for another job, not for its time.
+            if self._runs(job.function) and job.id in self.store.queue_of(job).scheduled
+        ]
         first = min(mine, key=lambda job: job.due)
         self._clock.skip_to(first.due)
         queue = self.store.queue_of(first)

@@ -12,13 +12,16 @@ from attrs import evolve
 
 from upnext.client.ports import Hearing
 from upnext.contracts.keys import Keys
-from upnext.errors import JobRefusedError
+from upnext.errors import EventRefusedError, JobRefusedError
+from upnext.model.event import NewEvent, Sent
 from upnext.model.job import Enqueued, JobRecord, NewJob
 from upnext.model.report import Heard
+from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
 from upnext.testing.memory import MemoryStore
+from upnext.testing.memory_store.events import Events
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
 
@@ -37,8 +40,10 @@ class KeptStore(MemoryStore):
     """
 
     def __init__(self, bounds: Bounds | None = None, *, clock: Callable[[], int]) -> None:
-        bounds = evolve(bounds or Bounds(), record_ttl=FOREVER)
-        super().__init__(Keys(), bounds, clock=clock)
+        given = bounds or Bounds()
+        super().__init__(Keys(), evolve(given, record_ttl=FOREVER), clock=clock)
+        self._event_bounds = evolve(given, handler_ttl=FOREVER)
+        self.board.hungry_live = FOREVER  # nor need routers, nor say again what they handle
         self.unfinished: dict[str, Record] = {}
         self.on_change: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
@@ -71,6 +76,11 @@ class KeptStore(MemoryStore):
             await anyio.lowlevel.checkpoint()
         return self.clock()
 
+    async def _events(self) -> tuple[Events, int]:
+        board, now = await super()._events()
+        board.bounds = self._event_bounds
+        return board, now
+
     def _queue(self, prefix: str, now: int) -> Queue:
         known = prefix in self.queues
         queue = super()._queue(prefix, now)
@@ -98,6 +108,10 @@ class AtOnce:
         """Accept new jobs; one answer each, in order."""
         return self.store.at_once(self.store.enqueue(jobs))
 
+    def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
+        """Store events; one answer each, in order."""
+        return self.store.at_once(self.store.send(events))
+
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job."""
         return self.store.at_once(self.store.cancel(job_id, reason))
@@ -123,6 +137,22 @@ class AtOnce:
     def resume(self, functions: Sequence[str] | None) -> int:
         """Let jobs of paused functions be claimed again."""
         return self.store.at_once(self.store.resume(functions))
+
+    def now(self) -> int:
+        """The queue's clock, Unix milliseconds."""
+        return self.store.clock()
+
+    def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        return self.store.at_once(self.store.schedules(functions))
+
+    def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        return self.store.at_once(self.store.order(order))
+
+    def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule."""
+        return self.store.at_once(self.store.scheduled_functions())
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Hearing]:

@@ -27,13 +27,17 @@ from upnext.model.job import (
 )
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Heard, Reports, Written
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
 from upnext.testing.memory_store.cancel import cancel, cancel_tree
 from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
+from upnext.testing.memory_store.cron import fire
 from upnext.testing.memory_store.enqueue import enqueue
+from upnext.testing.memory_store.event_verbs import EventVerbs
+from upnext.testing.memory_store.events import Events
 from upnext.testing.memory_store.follow import follow
 from upnext.testing.memory_store.limits import limits
 from upnext.testing.memory_store.pause import pause
@@ -45,6 +49,8 @@ from upnext.testing.memory_store.report import report
 from upnext.testing.memory_store.rescue import rescue
 from upnext.testing.memory_store.resume import resume
 from upnext.testing.memory_store.retire import retire
+from upnext.testing.memory_store.schedule import order as change_schedule
+from upnext.testing.memory_store.schedule import read
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
 from upnext.testing.memory_store.watch import watch
@@ -69,7 +75,7 @@ class LoopClock:
         return int((self._offset + passed) * 1000)
 
 
-class MemoryStore:
+class MemoryStore(EventVerbs):
     """One workspace's queue, with the verbs of `upnext.store.store.Store`.
 
     Every verb is a checkpoint and then happens at once. Channels call their listeners while the
@@ -82,6 +88,7 @@ class MemoryStore:
 
     Attributes:
         queues: Everything of each function, by its key prefix, for tests to look into.
+        board: Everything of events, likewise.
     """
 
     def __init__(
@@ -96,9 +103,11 @@ class MemoryStore:
         self.clock = LoopClock() if clock is None else clock
         self.queues: dict[str, Queue] = {}
         self._channels = Channels()
+        self.board = Events(self.keys.events, self.bounds, self._channels)
         self._definitions: dict[str, bytes] = {}
         self._paused: int | None = None
         self._groups: dict[str, Group] = {}
+        self._scheduled: dict[str, None] = {}
         self._beats: dict[str, tuple[bytes, int]] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
@@ -175,6 +184,29 @@ class MemoryStore:
         now = await self._now()
         return [stage(self._function(name, now), now, name) for name in functions]
 
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]:
+        """Make the due jobs of schedules, each once whoever races; one answer each, in order."""
+        now = await self._now()
+        return [fire(self._function(one.function, now), now, one) for one in firings]
+
+    async def schedules(self, functions: Sequence[str]) -> Schedules:
+        """All schedules of each function."""
+        now = await self._now()
+        queues = [self._function(name, now) for name in functions]
+        return Schedules(now, [schedule for queue in queues for schedule in read(queue)])
+
+    async def order(self, order: ScheduleOrder) -> Ordered:
+        """Change one schedule."""
+        now = await self._now()
+        if order.sets:
+            self._scheduled[order.function] = None
+        return change_schedule(self._function(order.function, now), now, order)
+
+    async def scheduled_functions(self) -> list[str]:
+        """The names of all functions that ever had a schedule in this workspace."""
+        await self._now()
+        return list(self._scheduled)
+
     async def now(self) -> int:
         """The store's clock, Unix milliseconds."""
         return await self._now()
@@ -247,6 +279,7 @@ class MemoryStore:
         requeued = sum(retire(queue, now, worker, channel) for queue in queues)
         for queue in queues:
             queue.give_room()
+        self.board.forget_hunger(channel)
         return requeued
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from upnext.contracts.handlers import encode_handler
 from upnext.contracts.keys import Keys
 from upnext.model.identity import new_worker_id
 from upnext.model.report import Pace
@@ -36,6 +37,8 @@ from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
 from upnext.worker.reporting.mailbox import Mailbox
 from upnext.worker.reporting.reporter import Reporter
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
+from upnext.worker.scheduling.event_router import MOST_LEASE, EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -102,6 +105,13 @@ def compose(
     outbox = Outbox(queue.outbox_size)
     mailbox = Mailbox()
     stager = Stager(store, functions)
+    handlers = {
+        name: encode_handler(definition.pattern)
+        for name, definition in definitions.items()
+        if definition.pattern is not None
+    }
+    router = EventRouter(store, worker, handlers, min(lease, MOST_LEASE))
+    crons = CronScheduler(store, name, definitions, clock)
     fetcher = Fetcher(held, worker, functions, inbox, demand, leases, clock, queue.batch_size)
     canceller = Canceller(
         held,
@@ -116,6 +126,8 @@ def compose(
         stager,
         limited,
         {group: names for group, (_, names) in groups.items()},
+        router,
+        crons,
     )
     flusher = Flusher(
         held, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000, mailbox
@@ -174,6 +186,7 @@ def compose(
         active=lambda: running.statistics().running,
         settled=lambda: flusher.written,
         claimed_at=lambda: fetcher.claimed_at,
+        on_lost=crons.note_lost,
     )
     return Parts(
         worker=worker,
@@ -187,6 +200,8 @@ def compose(
         fetcher=fetcher,
         rescuer=Rescuer(store, worker, functions, lease, period),
         stager=stager,
+        router=router,
+        crons=crons,
         executor=Executor(inbox, outbox, slots, attempts),
         canceller=canceller,
         flusher=flusher,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import anyio
 from attrs import define, field
 
+from upnext.model.event import Taken
 from upnext.model.job import Claimed, Held, Job, Revoked
 from upnext.model.limits import Limits
 from upnext.model.outcome import Outcome, Settled
@@ -143,6 +144,18 @@ class Permits:
 
     async def beat(self, worker: str, record: bytes, ttl: int) -> bool:
         return await self.store.beat(worker, record, ttl)
+
+    async def take(
+        self,
+        worker: str,
+        count: int,
+        lease: int,
+        version: str = "",
+        *,
+        own: bool = False,
+        left: bool = False,
+    ) -> Taken:
+        return await self.store.take(worker, count, lease, version, own=own, left=left)
 
     def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from upnext.model.job import Claimed, Held, Rescued, Revoked, Staged
+from upnext.errors import JobRefusedError
+from upnext.model.event import Concluded, Taken
+from upnext.model.job import Claimed, Enqueued, Held, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Reports, Written
+from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
 from upnext.redis.waiter import Waiter
 
 
@@ -43,6 +46,41 @@ class StagePort(Protocol):
     """Move due jobs to where they are claimed."""
 
     async def stage(self, functions: Sequence[str]) -> list[Staged]: ...
+
+
+class TakePort(Protocol):
+    """Lend events to a router."""
+
+    async def take(
+        self,
+        worker: str,
+        count: int,
+        lease: int,
+        version: str = "",
+        *,
+        own: bool = False,
+        left: bool = False,
+    ) -> Taken: ...
+
+
+class RoutePort(TakePort, Protocol):
+    """Make events their handlers' jobs."""
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]: ...
+    async def conclude(self, worker: str, concluded: Sequence[Concluded]) -> list[bool]: ...
+    async def enlist(
+        self, handlers: Mapping[str, bytes], *, starts: bool = False, off: Sequence[str] = ()
+    ) -> int: ...
+
+
+class CronPort(Protocol):
+    """Declare and read schedules, and have their jobs made."""
+
+    async def now(self) -> int: ...
+    async def fire(self, firings: Sequence[Firing]) -> list[Fired]: ...
+    async def schedules(self, functions: Sequence[str]) -> Schedules: ...
+    async def order(self, order: ScheduleOrder) -> Ordered: ...
+    async def scheduled_functions(self) -> list[str]: ...
 
 
 class SettlePort(Protocol):
@@ -91,7 +129,7 @@ class HearPort(Protocol):
     async def attend(self, waiter: Waiter) -> None: ...
 
 
-class ControlPort(HearPort, ClaimPort, Protocol):
+class ControlPort(HearPort, ClaimPort, TakePort, Protocol):
     """Hear what others want, and pass on what this worker has no room for."""
 
 
@@ -107,6 +145,8 @@ class StorePort(
     ClaimPort,
     RescuePort,
     StagePort,
+    RoutePort,
+    CronPort,
     SettlePort,
     ReportPort,
     RenewPort,

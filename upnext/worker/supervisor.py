@@ -3,7 +3,8 @@
     settlement + reporting      flusher, reporter, hatch, renewal, heartbeat   ends last
       └ ears                    canceller
           └ execution           executors, in the hard scope             drained
-              └ intake          fetcher, rescuer, stager, in the soft scope   ends first
+              └ intake          fetcher, rescuer, stager, event router, crons, in the soft
+                                scope; ends first
 
 Stopping is leaving the innermost group. Then each outer one has less and less to do, and ends:
 executors finish what the inbox holds, the flusher writes what the outbox holds, leases are
@@ -35,6 +36,8 @@ from upnext.worker.ports import PresencePort
 from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
 from upnext.worker.reporting.reporter import Reporter
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
+from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
@@ -72,6 +75,8 @@ class Parts:
     fetcher: Fetcher
     rescuer: Rescuer
     stager: Stager
+    router: EventRouter
+    crons: CronScheduler
     executor: Executor
     canceller: Canceller
     flusher: Flusher
@@ -202,6 +207,8 @@ async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[Non
             intake.start_soon(parts.fetcher.run, name="fetcher")
             intake.start_soon(parts.rescuer.run, name="rescuer")
             intake.start_soon(parts.stager.run, name="stager")
+            intake.start_soon(parts.router.run, name="event router")
+            intake.start_soon(parts.crons.run, name="crons")
             task_status.started()
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from inspect import isasyncgenfunction
 from typing import Any, TypeVar, cast
 
-from upnext.client.declarations import TaskDeclarations
+from upnext.client.cron_declarations import CronDeclarations
 from upnext.errors import ConfigurationError
 from upnext.tasks.middleware import Middleware, check_middleware
 from upnext.tasks.packages import import_package, package_names
@@ -22,7 +22,7 @@ Lifespan = Callable[["Worker"], AsyncIterator[Any] | AbstractAsyncContextManager
 """What is open while a worker runs; it yields what jobs see as `ctx.state`."""
 
 
-class Worker(TaskDeclarations):
+class Worker(CronDeclarations):
     """A named set of tasks, and how a process that serves them runs.
 
     Declaring one does nothing yet: `upnext.run(worker)` or `upnext run FILE` runs it, and any

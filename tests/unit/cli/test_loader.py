@@ -160,7 +160,11 @@ def test_public_objects_once_in_the_order_of_files_and_lines() -> None:
 
 def workers(*names: str) -> list[Any]:
     return [
-        SimpleNamespace(name=name, tasks={f"{name}_task": object(), "shared": object()})
+        SimpleNamespace(
+            name=name,
+            tasks={f"{name}_task": object(), "shared": object()},
+            crons=[SimpleNamespace(name=f"{name}_cron")],
+        )
         for name in names
     ]
 
@@ -183,5 +187,6 @@ def test_find_a_task() -> None:
 
     assert find_task(all_of_them, "reports_task") == (reports, reports.tasks["reports_task"])
     assert find_task(all_of_them, "shared") == (email, email.tasks["shared"])
+    assert find_task(all_of_them, "email_cron") == (email, email.crons[0])
     with pytest.raises(CommandError, match=r"'email_tsk'\. Did you mean 'email_task'"):
         find_task(all_of_them, "email_tsk")

@@ -13,6 +13,7 @@ from upnext.cli import render
 from upnext.cli.diagnosis import Diagnosis, read_heartbeat
 from upnext.model.job import JobRecord
 from upnext.model.status import JobStatus
+from upnext.worker.worker import Worker
 
 HOSTILE = "\x1b]0;title\x07[red]x[/red]\u202e:smile:\r\nError: all is lost"
 SHOWN = r"\x1b]0;title\x07[red]x[/red]\u202e:smile:"
@@ -32,6 +33,8 @@ def worker(name: str = "email", *tasks: str, **options: Any) -> Any:
         concurrency=8,
         sync_executor=SimpleNamespace(value="thread"),
         tasks={task: SimpleNamespace(definition=definition) for task in tasks},
+        events=options.pop("events", {}),
+        crons=[],
         **options,
     )
 
@@ -78,6 +81,37 @@ def test_the_list_and_the_inspection(capsys: pytest.CaptureFixture[str]) -> None
         *("email", "│", "send", "│", "2", "│", "30", "s", "│", "async", "│", "/app/jobs.py:7")
     ]
     assert "thread" in inspection.splitlines()[3]
+
+
+def test_crons_are_shown_with_their_schedules(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = Worker("reports")
+    reports.task(name="by_hand")(lambda: None)
+    reports.cron("0 7 * * mon", name="weekly", timezone="Europe/Berlin", jitter=30)(lambda: None)
+
+    panel = printed(render.running([reports], broker="b", backend="trio"), capsys)
+    listing = printed(render.listing([reports]), capsys)
+    inspection = printed(render.inspection([reports]), capsys)
+
+    for text in (panel, listing):
+        assert "by_hand" in text
+        assert "weekly (0 7 * * mon Europe/Berlin)" in text
+    assert "schedule" in inspection.splitlines()[0]
+    assert inspection.splitlines()[-1].endswith("0 7 * * mon Europe/Berlin")
+    [described] = render.described([reports])["workers"]
+    assert [task["name"] for task in described["tasks"]] == ["by_hand"]
+    assert described["crons"] == [
+        {
+            "name": "weekly",
+            "schedule": "0 7 * * mon",
+            "timezone": "Europe/Berlin",
+            "jitter": 30.0,
+            "missed_run_policy": "latest_only",
+            "max_catch_up_seconds": None,
+            "overlap": "allow",
+            "retries": 0,
+            "timeout": 1800.0,
+        }
+    ]
 
 
 def test_the_inspection_as_json() -> None:

@@ -6,16 +6,34 @@ import pytest
 
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError, QueueFullError
+from upnext.model.cron import CronPlan, Overlap
 from upnext.model.job import Enqueued, Held, NewJob, Rescued, Revoked, Staged
 from upnext.model.outcome import Ending, Outcome, Settled
+from upnext.model.schedule import (
+    Fired,
+    Firing,
+    FiringVerdict,
+    Occurrence,
+    Ordered,
+    OrderVerdict,
+    ScheduleAction,
+    ScheduleOrder,
+)
 from upnext.model.status import JobStatus
 from upnext.store import enqueue, renew, rescue, settle
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
 from upnext.store.claim import claim_call, parse_claimed
+from upnext.store.cron import cron_call, parse_fired
 from upnext.store.lookup import parse_record
 from upnext.store.recover import recover_call
 from upnext.store.retire import retire_call
+from upnext.store.schedule import (
+    parse_ordered,
+    parse_schedules,
+    schedule_call,
+    schedules_call,
+)
 from upnext.store.stage import parse_staged, stage_call
 from upnext.store.watch import watch_call
 
@@ -223,3 +241,49 @@ def test_a_record_is_read_from_a_map_or_a_list(flat: bool) -> None:
 @pytest.mark.parametrize("reply", [{}, []])
 def test_no_fields_are_no_record(reply: object) -> None:
     assert parse_record(JOB, reply) is None
+
+
+def test_cron_quotes_what_the_scheduler_knows() -> None:
+    firing = Firing(
+        function="f",
+        schedule="s",
+        revision=7,
+        expected=60_000,
+        following=180_000,
+        occurrences=[
+            Occurrence("a", 60_000, 60_500, b"1"),
+            Occurrence("b", 120_000, 120_000, b"2"),
+        ],
+    )
+    call = cron_call(KEYS, BOUNDS, firing)
+    assert (call.verb, list(call.keys)) == ("cron", [P])
+    assert list(call.args) == [
+        *("s", 7, 60_000, 180_000, 50, 7, "f"),
+        *("a", 60_000, 60_500, b"1"),
+        *("b", 120_000, 120_000, b"2"),
+    ]
+    assert parse_fired(firing, [b"gone", 5, 0, []]) == Fired(FiringVerdict.GONE, 5, 0, None)
+    row = [b"revision", b"7", b"next", b"9", b"cursor", b"3", b"from a later release", b"x"]
+    fired = parse_fired(firing, [b"fired", 5, 2, row])
+    assert fired.schedule is not None
+    assert (fired.schedule.revision, fired.schedule.next_at, fired.schedule.last_at) == (7, 9, 3)
+
+
+def test_schedule_orders() -> None:
+    plan = CronPlan(expression="@hourly", overlap=Overlap.SKIP)
+    order = ScheduleOrder(
+        action=ScheduleAction.ADD, function="f", name="s", next_at=9, plan=plan, origin="here"
+    )
+    call = schedule_call(KEYS, order)
+    assert (call.verb, list(call.keys)) == ("schedule", [P])
+    assert list(call.args) == [
+        *("put", "s", "", 9, "add", plan.encode(), b"{}", "skip", order.fingerprint, "here"),
+    ]
+    pause = ScheduleOrder(action=ScheduleAction.PAUSE, function="f", name="s", revision=3)
+    assert list(schedule_call(KEYS, pause).args) == ["pause", "s", 3, 0]
+    assert list(schedules_call(KEYS, "f").args) == ["read"]
+    assert parse_ordered("f", [b"missing", 5]) == Ordered(OrderVerdict.MISSING, 5, None)
+    found = parse_schedules(["f", "g"], [[b"done", 5], [b"done", 6, b"s", [b"paused", b"1"]]])
+    assert (found.now, [one.function for one in found.schedules]) == (6, ["g"])
+    assert found.schedules[0].paused
+    assert parse_schedules([], []).schedules == []

@@ -9,6 +9,11 @@ from upnext.store.scripts import library
 
 VERBS = {
     "enqueue",
+    "send",
+    "take",
+    "conclude",
+    "enlist",
+    "survey",
     "claim",
     "limits",
     "pause",
@@ -24,7 +29,11 @@ VERBS = {
     "cancel",
     "watch",
     "retire",
+    "cron",
+    "schedule",
 }
+FILL_MEMORY = {"enqueue", "send", "cron"}
+"""Refused when memory is full."""
 
 
 def test_the_name_carries_the_version() -> None:
@@ -45,12 +54,12 @@ def test_every_verb_is_registered_once_and_after_the_prelude() -> None:
     assert source.index("local function register") < source.index("\nregister(")
 
 
-def test_only_enqueue_is_refused_when_memory_is_full() -> None:
+def test_only_what_is_new_is_refused_when_memory_is_full() -> None:
     for script in files("upnext.store").joinpath("lua").iterdir():
         verb = script.name.removesuffix(".lua")
         if verb in VERBS:
             ending = script.read_text().rstrip().splitlines()[-1]
-            assert ending == ("end)" if verb == "enqueue" else "end, 'allow-oom')"), verb
+            assert ending == ("end)" if verb in FILL_MEMORY else "end, 'allow-oom')"), verb
 
 
 def test_user_payloads_are_never_decoded() -> None:

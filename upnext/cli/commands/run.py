@@ -84,7 +84,7 @@ def run(
             facts = {
                 "worker": worker.name,
                 "concurrency": worker.concurrency,
-                "functions": list(worker.tasks),
+                "functions": worker.registry.names,
                 "broker": ", ".join(brokers),
                 "backend": loop,
             }

@@ -97,6 +97,11 @@ class ArgumentsCodec:
             fields,
         )
 
+    @property
+    def others(self) -> str | None:
+        """The name of its `**kwargs`, if it has them."""
+        return self._others
+
     def takes(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""
         return name in self._signature.parameters

@@ -173,6 +173,20 @@ local function add(list, name, value)
   end
 end
 
+-- Jobs of a function that no worker has.
+local function waiting(P)
+  local count = redis.call('ZCARD', P .. 'scheduled')
+  local parked = redis.call('GET', P .. 'parked')
+  if parked then count = count + parked end
+  for _, lane in ipairs(lanes_of(P)) do
+    local stream = P .. 'lane:' .. lane
+    count = count + redis.call('XLEN', stream)
+    local pending = redis.pcall('XPENDING', stream, GROUP)
+    if not pending.err then count = count - pending[1] end
+  end
+  return count
+end
+
 -- What the scripts decide by, of one job; nil when there is no such job, or no hash under its
 -- key: one damaged job must not hold up the others of a call. Most jobs are plain: they have
 -- nothing but what every job has. Those with `more` to them cost a second look.
@@ -186,14 +200,36 @@ local function find(job)
   }
   if v[7] then
     local w = redis.call('HMGET', job, 'key', 'parent', 'root', 'waiters', 'priority', 'deadline',
-      'rescues', 'cancel', 'keys', 'limited', 'reported')
+      'rescues', 'cancel', 'keys', 'limited', 'reported', 'serial')
     found.key, found.parent, found.root, found.waiters = w[1], w[2], w[3], w[4]
     found.priority, found.deadline, found.rescues = w[5] or '0', w[6] or '', w[7] or '0'
     found.keys, found.limited = w[9], w[10]
     found.cancel = w[8] -- false unless asked for; an empty reason is a request, too
-    found.reported = w[11]
+    found.reported, found.serial = w[11], w[12]
   end
   return found
+end
+
+-- Jobs that a schedule made to run one after another stand in its line, the one that may run at
+-- the head. When that one is over, or its record is gone, the next one that is not goes on.
+local function advance_line(P, keep, schedule, now)
+  local line = P .. 'line:' .. schedule
+  while true do
+    local id = redis.call('LINDEX', line, 0)
+    if not id then return end
+    local job = P .. 'job:' .. id
+    local v = redis.pcall('HMGET', job, 'status', 'due', 'attempt')
+    if v[1] == 'queued' or v[1] == 'running' then return end
+    if v[1] == 'scheduled' then
+      if redis.call('ZSCORE', P .. 'scheduled', id) then return end -- it waits for its time
+      if tonumber(v[2]) > now then return to_schedule(P, id, v[2]) end
+      local lane, entry = to_lane(P, id, job, 0, false)
+      redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry)
+      emit(P, keep, 'queued', id, {'attempt', v[3] or '0'})
+      return wake(P)
+    end
+    redis.call('LPOP', line)
+  end
 end
 
 -- A dead letter, for as long as its record lives.
@@ -231,6 +267,7 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
     redis.call('PEXPIRE', P .. 'out:' .. id, ttl)
     redis.call('PUBLISH', P .. 'said:' .. id, 'over')
   end
+  if found.serial then advance_line(P, keep, found.serial, now) end
   if found.waiters then
     local notice = '{"id":"' .. id .. '","status":"' .. status .. '","attempt":' .. found.attempt
       .. ',"started_at":' .. json_or_null(started)

@@ -8,19 +8,6 @@
 -- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
 -- Not allowed when memory is full: a full server must still drain.
 
-local function waiting(P)
-  local count = redis.call('ZCARD', P .. 'scheduled')
-  local parked = redis.call('GET', P .. 'parked')
-  if parked then count = count + parked end
-  for _, lane in ipairs(lanes_of(P)) do
-    local stream = P .. 'lane:' .. lane
-    count = count + redis.call('XLEN', stream)
-    local pending = redis.pcall('XPENDING', stream, GROUP)
-    if not pending.err then count = count - pending[1] end
-  end
-  return count
-end
-
 -- The unfinished job that holds this idempotency key, if any; the new waiter joins it.
 local function holder_of(P, key, waiter)
   local id = redis.call('GET', P .. 'key:' .. key)

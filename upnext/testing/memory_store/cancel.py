@@ -24,7 +24,7 @@ def cancel(queue: Queue, now: int, job_id: str, reason: str, channels: str) -> C
         queue.publish(channels + job.worker, message.encode())
         return CancelVerdict.REQUESTED
     if job.status is JobStatus.SCHEDULED:
-        del queue.scheduled[job_id]
+        queue.scheduled.pop(job_id, None)  # one that stands in line is not there
     elif job.keys:
         queue.freed = queue.ring.leave(job) or queue.freed
     else:

@@ -36,8 +36,7 @@ def _enqueue_one(
         holder = queue.jobs[queue.holders[new.key]]
         holder.join(new.waiter)
         return Enqueued(holder.id, False)
-    most = queue.bounds.most_waiting
-    if most and len(queue.scheduled) + len(queue.lanes) + len(queue.ring) >= most:
+    if queue.room() < 1:
         return QueueFullError(new.id)
 
     job = queue.jobs[new.id] = Record.of(new, now)

@@ -6,7 +6,9 @@ import heapq
 import json
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
+from upnext.model.schedule import Schedule
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.channels import Channels
@@ -36,6 +38,9 @@ class Queue:
         cancelled: Cancelled root -> when the mark may go.
         dead: Dead letter -> when it became one.
         events: Every transition.
+        schedules: Schedules, by name; also those that were removed and left a mark.
+        removed: The names of the latter.
+        lines: Schedule -> its unfinished jobs that run one after another, in order.
         share: Counts the jobs asked for: every fifth is taken from the lowest lane up.
         hungry_live: Milliseconds after which workers that said they are free are forgotten.
         on_change: Told of every transition.
@@ -56,6 +61,9 @@ class Queue:
         self.cancelled: dict[str, int] = {}
         self.dead: dict[str, int] = {}
         self.events: deque[Event] = deque(maxlen=bounds.events_kept)
+        self.schedules: dict[str, Schedule] = {}
+        self.removed: set[str] = set()
+        self.lines: dict[str, list[str]] = {}
         self.share = 0
         self.hungry_live = HUNGRY_LIVE
         self.on_change: Callable[[Record], None] | None = None
@@ -202,6 +210,36 @@ class Queue:
         """The job that is due next."""
         return min(self.scheduled, key=lambda i: (self.scheduled[i], i), default=None)
 
+    def room(self) -> float:
+        """How many more jobs may wait."""
+        most = self.bounds.most_waiting
+        return most - len(self.scheduled) - len(self.lanes) - len(self.ring) if most else inf
+
+    def is_unfinished(self, job_id: str) -> bool:
+        """Whether there is such a job, and it is not over."""
+        job = self.jobs.get(job_id)
+        return job is not None and not job.status.is_terminal()
+
+    def advance_line(self, schedule: str, now: int) -> None:
+        """Let the first job in line go on that is not over, if it does not already."""
+        line = self.lines.get(schedule, [])
+        while line:
+            job = self.jobs.get(line[0])
+            if job is not None and not job.status.is_terminal():
+                break
+            del line[0]
+        else:
+            self.lines.pop(schedule, None)
+            return
+        if job.status is not JobStatus.SCHEDULED or job.id in self.scheduled:
+            return
+        if job.due > now:
+            self.to_schedule(job, job.due)
+            return
+        self.to_lane(job, first=False)
+        self.emit("queued", job, attempt=job.attempt)
+        self.wake()
+
     def held(self, worker: str | None = None) -> list[Record]:
         """The running jobs, of one worker or of all, in the order in which they are rescued."""
         running = [
@@ -265,6 +303,8 @@ class Queue:
         )
         if job.reported is not None:
             self.publish(f"{self.prefix}said:{job.id}", b"over")
+        if job.serial:
+            self.advance_line(job.serial, now)
         for channel in job.waiters:
             self.publish(channel, _notice(job))
 

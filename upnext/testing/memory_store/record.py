@@ -92,6 +92,8 @@ class Record:
     checkpoint_at: int | None = None
     log: Kept = field(factory=lambda: Kept())
     out: Kept = field(factory=lambda: Kept())
+    serial: str = ""
+    """The schedule in whose line it stands; '' for none."""
     expires: int | None = None
     """When the record goes; None while the job is not over."""
 
@@ -124,6 +126,10 @@ class Record:
         """Have a channel told of the end, once."""
         if channel and channel not in self.waiters:
             self.waiters.append(channel)
+
+    def wait_in_line(self) -> None:
+        """Let it wait for a job that goes before it."""
+        self.status, self.lane, self.entry = JobStatus.SCHEDULED, "", 0
 
     def is_held(self, worker: str, delivery: int) -> bool:
         """Whether this delivery still owns the job."""

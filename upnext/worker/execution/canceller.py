@@ -19,6 +19,8 @@ from upnext.worker.execution.running import Running
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ControlPort, Subscription
+from upnext.worker.scheduling.cron_scheduler import CronScheduler
+from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
@@ -36,8 +38,8 @@ class Canceller:
     A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
     of work goes to the fetcher, and so do jobs that were handed over. The store turns to one
     worker only: one that is full or stops passes the news on and hands the job back. News of the
-    schedule goes to the stager. A renewal's answer comes in here as well: it covers messages
-    that were lost.
+    schedule goes to the stager, of crons to their scheduler, of events to the router. A renewal's
+    answer comes in here as well: it covers messages that were lost.
     """
 
     store: ControlPort
@@ -55,8 +57,12 @@ class Canceller:
     groups: Mapping[str, Sequence[str]] = field(factory=dict[str, "Sequence[str]"])
     """Group -> its functions here."""
     _prefixes: dict[str, tuple[str, ...]] = field(init=False)
+    router: EventRouter | None = None
+    crons: CronScheduler | None = None
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
+    _events_unheeded: bool = field(default=False, init=False)
+    """Somebody else is to route events."""
     _errand: Waiter = field(factory=Waiter, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,7 +78,7 @@ class Canceller:
                     # `_hear` handles the messages: this task sees to it that there is always
                     # somebody who reads, and goes on the errands that take a command.
                     self._errand = Waiter()
-                    if self._unheeded:
+                    if self._unheeded or self._events_unheeded:
                         await self._pass_on()
                     else:
                         await self.store.attend(self._errand)
@@ -99,20 +105,32 @@ class Canceller:
             def due(payload: bytes, name: str = name) -> None:
                 if payload == b"pause":
                     self._hand_back(name)
+                elif self.crons is not None and payload.startswith(b"cron"):
+                    self.crons.hear(name, payload)
                 else:
                     self.stager.note(name)
 
             ears.append(subscribe(self.keys.due_channel(name), due, self._gap))
+        if self.crons is not None:
+            self.crons.note_all()  # what it saw before these ears were open may be old
         return ears
 
     def _gap(self) -> None:
         """Messages may be missing: look everywhere. Lost cancellations come with a renewal."""
         self.fetcher.doubt()
         self.stager.note_all()
+        if self.router is not None:
+            self.router.note()
+        if self.crons is not None:
+            self.crons.note_all()
 
     async def _pass_on(self) -> None:
+        if self._events_unheeded:
+            self._events_unheeded = False
+            await self.store.take(self.worker, 0, 0)
         names, self._unheeded = list(self._unheeded), {}
-        await self.store.claim(self.worker, [(name, 0) for name in names])
+        if names:
+            await self.store.claim(self.worker, [(name, 0) for name in names])
         for name in self.limited.intersection(names):
             # To pass news of a limit on is to wait for it no more; a claim that was under way may
             # have left slots free, and then nobody would tell us again.
@@ -123,7 +141,11 @@ class Canceller:
             self._accept(payload)
             return
         verb, _, rest = payload.decode(errors="replace").partition(" ")
-        if verb == "work":
+        if verb == "work" and rest == self.keys.events:
+            if not (self.router and self.router.note()):
+                self._events_unheeded = True
+                self._errand.wake()
+        elif verb == "work":
             for name in self._prefixes.get(rest, ()):
                 self.fetcher.demand.note(name)
                 if self.inbox.full or (self.inbox.idle <= 0 and name in self.limited):

@@ -45,8 +45,11 @@ class Heartbeat:
     claimed_at: Callable[[], float]
     every: float = INTERVAL
     """Seconds between two heartbeats."""
+    on_lost: Callable[[], None] = lambda: None
+    """Told when the server may have lost its data."""
     declared: anyio.Event = field(factory=anyio.Event, init=False)
     """The queue knows what is run here, and how it is limited."""
+    _beaten: bool = field(default=False, init=False)
     _started_at: float = field(factory=time.time, init=False)
 
     async def run(self) -> None:
@@ -55,6 +58,9 @@ class Heartbeat:
                 if not await self.store.beat(self.worker, self._record(), TTL):
                     # The first beat, or the server lost its data: say again what is run here.
                     await self.store.declare(self.definitions)
+                    if self._beaten:
+                        self.on_lost()
+                self._beaten = True
                 self.declared.set()
             except RedisError as error:
                 logger.warning("cannot publish the heartbeat: %s", error)

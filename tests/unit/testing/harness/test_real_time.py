@@ -9,7 +9,9 @@ import anyio.to_thread
 import pytest
 
 import upnext
-from upnext import JobStatus, TaskExecutionError, get_current_context
+from upnext import JobStatus, MissedRunPolicy, Overlap, TaskExecutionError, get_current_context
+from upnext.model.cron import CronPlan
+from upnext.model.schedule import ScheduleAction, ScheduleOrder
 from upnext.testing import Harness, run_worker
 
 DAY = 86_400.0
@@ -78,3 +80,35 @@ async def test_many_jobs(worker) -> None:
         await harness.drain()
         assert [job.result for job in harness.enqueued(double)] == [2 * n for n in range(300)]
         harness.assert_all_completed()
+
+
+async def test_a_drain_puts_the_clock_forward_to_a_retry_and_not_to_the_line_behind_it(
+    worker,
+) -> None:
+    attempts: list[int] = []
+
+    @worker.task(retries=1, retry_delay=3600)
+    async def one_by_one() -> None:
+        attempts.append(get_current_context().attempt)
+        if len(attempts) == 1:
+            raise ValueError("once")
+
+    async with run_worker(worker) as harness:
+        now = await harness.store.now()
+        plan = CronPlan(
+            expression="* * * * *",
+            missed_run_policy=MissedRunPolicy.CATCH_UP,
+            overlap=Overlap.QUEUE,
+        )
+        order = ScheduleOrder(
+            action=ScheduleAction.ADD,
+            function="one_by_one",
+            name="late",
+            next_at=plan.cron.next_after(now - 180_000),
+            plan=plan,
+        )
+        await harness.store.order(order)
+        while len(harness.enqueued(one_by_one)) < 3:
+            await anyio.lowlevel.checkpoint()
+        await harness.drain(scheduled=True)
+        assert attempts[:4] == [1, 2, 1, 1]

@@ -9,6 +9,8 @@ from redis.exceptions import ConnectionError as LostConnectionError
 from tests.support.claimed import a_job, held
 from upnext.contracts.claimed import pack_handed, row_of
 from upnext.contracts.keys import Keys
+from upnext.model.event import NewEvent
+from upnext.model.identity import new_event_id
 from upnext.model.job import Job, Revoked
 from upnext.model.outcome import Ending
 from upnext.model.status import CancelReason
@@ -20,6 +22,7 @@ from upnext.worker.execution.slots import Slots
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
+from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
@@ -281,3 +284,59 @@ async def test_a_claim_under_way_does_not_keep_a_job_out() -> None:
     canceller.inbox.reserve(2)
     await hear(canceller, handed(job))
     assert canceller.inbox.statistics().queued == 1
+
+
+def routed(store: MemoryStore, handlers: dict[str, bytes]) -> Canceller:
+    canceller = make(store)
+    canceller.router = EventRouter(store, "w", handlers, 10_000)
+    return canceller
+
+
+async def test_news_of_events_goes_to_the_router() -> None:
+    store = MemoryStore(KEYS)
+    canceller = routed(store, {"work": b'{"pattern":"**"}'})
+    router = canceller.router
+    assert router is not None
+    async with anyio.create_task_group() as group:
+        group.start_soon(canceller.run)
+        group.start_soon(router.run)
+        await anyio.sleep(1)
+        await store.send([NewEvent(id=new_event_id(), name="a", data=b"{}")])
+        await anyio.sleep(0.01)
+        assert (await store.survey()).waiting == 0
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("handlers", [{}, {"work": b'{"pattern":"**"}'}])
+async def test_a_worker_whose_router_stopped_passes_news_of_events_on(
+    handlers: dict[str, bytes],
+) -> None:
+    store = MemoryStore(KEYS)
+    heard: list[bytes] = []
+    store.subscribe(KEYS.worker_channel("other"), heard.append, lambda: None)
+    async with anyio.create_task_group() as group:
+        group.start_soon(routed(store, handlers).run)  # its router does not run
+        await anyio.sleep(0.01)
+        await store.take("w", 1, 1000)
+        await store.take("other", 1, 1000)
+        await store.send([NewEvent(id=new_event_id(), name="a", data=b"{}")])
+        await anyio.sleep(0.01)
+        assert heard == [f"work {KEYS.events}".encode()]
+        group.cancel_scope.cancel()
+
+
+async def test_after_a_gap_the_router_looks_for_events() -> None:
+    store = MemoryStore(KEYS)
+    canceller = routed(store, {"work": b'{"pattern":"**"}'})
+    router = canceller.router
+    assert router is not None
+    async with anyio.create_task_group() as group:
+        group.start_soon(router.run)
+        await anyio.sleep(1)
+        await store.send([NewEvent(id=new_event_id(), name="a", data=b"{}")])
+        group.start_soon(canceller.run)
+        await anyio.sleep(0.01)
+        store.gap()
+        await anyio.sleep(0.01)
+        assert (await store.survey()).waiting == 0
+        group.cancel_scope.cancel()

@@ -78,3 +78,17 @@ async def test_a_worker_that_cannot_claim_does_not_look_healthy(
     assert healthy[:3] == [True] * 3
     assert healthy[-1] is False
     assert "unhealthy" in caplog.text
+
+
+async def test_a_loss_is_told_but_a_start_is_none() -> None:
+    store, told = Store(), list[float]()
+    heartbeat = make(store)
+    heartbeat.on_lost = lambda: told.append(anyio.current_time())
+    async with anyio.create_task_group() as group:
+        group.start_soon(heartbeat.run)
+        await anyio.sleep(INTERVAL * 1.5)
+        assert told == []
+        store.known = False
+        await anyio.sleep(INTERVAL * 2)
+        group.cancel_scope.cancel()
+    assert len(told) == 1
