@@ -34,6 +34,7 @@ FRONT = ("__init__", "__main__")
 GUESTS = ("cli",)
 
 TASK_GROUPS = (
+    "client/group.py",
     "client/parallel.py",
     "runner.py",  # the workers of one process, and the signals that end them
     "worker/settlement/renewal.py",  # a thread, with the two tasks that are its way to the loop

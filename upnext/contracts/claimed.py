@@ -1,7 +1,7 @@
 """A claimed job on its way to the worker: the row of a reply, and the message that hands it over.
 
 The row is `{id, arguments, attempt, delivery, created}`; with more to the job than that,
-`{..., priority, deadline, parent, root, rescues, key, source}` follow.
+`{..., priority, deadline, parent, root, rescues, key, source, path}` follow.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
     job_id = row[0].decode()
     if len(row) == 5:  # a plain job, as most are
         priority = deadline = rescues = 0
-        parent = root = key = source = b""
+        parent = root = key = source = path = b""
     else:
-        priority, deadline, parent, root, rescues, key, source = row[5:]
+        priority, deadline, parent, root, rescues, key, source, path = row[5:]
     return Job(
         id=job_id,
         function=function,
@@ -35,6 +35,7 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
         rescues=int(rescues),
         key=key.decode(),
         source=source,
+        path=path.decode(),
     )
 
 
@@ -53,6 +54,7 @@ def row_of(job: Job) -> list[bytes]:
         job.rescues,
         job.key,
         job.source,
+        job.path,
     )
     return [value if isinstance(value, bytes) else str(value).encode() for value in values]
 

@@ -37,6 +37,8 @@ class NewJob:
     """JSON: what made this job other than a plain submit (a cron, an event, a replay)."""
     waiter: str = ""
     """The channel on which somebody already waits for the result."""
+    path: str = ""
+    """The jobs between its root and itself; see `upnext.model.lineage`."""
 
     @property
     def tag(self) -> str:
@@ -75,6 +77,8 @@ class Job:
     rescues: int
     key: str
     source: bytes
+    path: str = ""
+    """The jobs between its root and itself; see `upnext.model.lineage`."""
 
     @property
     def held(self) -> Held:
@@ -111,6 +115,15 @@ class JobRecord:
     reason: str = ""
     """Why it was cancelled, released, snoozed or expired, in words."""
     cancel_requested: bool = False
+    time_left: int | None = None
+    """Milliseconds until its deadline, where a watch found an unfinished job that has one."""
+
+    @property
+    def state(self) -> JobStatus:
+        """The status as people are told it: a running job that is cancelled is CANCELLING."""
+        if self.status is JobStatus.RUNNING and self.cancel_requested:
+            return JobStatus.CANCELLING
+        return self.status
 
 
 @frozen(kw_only=True)

@@ -46,4 +46,5 @@ def parse_record(job_id: str, reply: Mapping[bytes, bytes] | Sequence[bytes]) ->
         error=reply.get(b"error", b""),
         reason=text(b"reason"),
         cancel_requested=b"cancel" in reply,
+        time_left=number(b"left"),
     )

@@ -16,6 +16,9 @@ __all__ = ["Context", "Lender", "current_context", "get_current_context"]
 class Lender(Protocol):
     """Takes back the slot of a job that only waits, so that another job can run meanwhile."""
 
+    parent: bool
+    """Whether the job submitted others in this attempt."""
+
     def lend(self) -> AbstractAsyncContextManager[None]:
         """Give the slot back for the length of the block, and have one again at its end.
 
@@ -37,6 +40,8 @@ class Context:
     root_id: str = ""
     """The first job of the tree this one belongs to; its own id for a job without a parent. Empty
     in a direct call of a task, which is no job."""
+    path: str = ""
+    """The jobs between the root and this one, for those it submits; see `upnext.model.lineage`."""
     attempt: int = 1
     """From 1. A hand-back or a snooze does not count."""
     max_attempts: int = 1

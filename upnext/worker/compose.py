@@ -16,6 +16,7 @@ from upnext.worker.execution.executor import Executor
 from upnext.worker.execution.invoke import Invocations
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
+from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
@@ -101,8 +102,9 @@ def compose(
         threads=anyio.CapacityLimiter(concurrency + max_waiting),
         processes=anyio.CapacityLimiter(concurrency + max_waiting),
     )
+    unwinding = Unwinding(store, keys.waiter_channel(worker))
     attempts = {
-        name: Attempt(definition, invocations.of(definition), running, clock)
+        name: Attempt(definition, invocations.of(definition), running, clock, unwinding)
         for name, definition in definitions.items()
     }
     heartbeat = Heartbeat(

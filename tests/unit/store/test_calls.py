@@ -11,7 +11,7 @@ from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.model.status import JobStatus
 from upnext.store import enqueue, renew, rescue, settle
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
+from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
 from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.lookup import parse_record
 from upnext.store.recover import recover_call
@@ -176,8 +176,6 @@ def test_cancel_finds_the_function_in_the_id() -> None:
     call = cancel_call(KEYS, BOUNDS, JOB, "why")
     assert list(call.keys) == [P]
     assert list(call.args)[:4] == ["job", JOB, "why", KEYS.worker_channels]
-    tree = cancel_tree_call(KEYS, BOUNDS, "g", "root", "why")
-    assert (list(tree.keys), list(tree.args)[:2]) == (["upnext:{ws:g}:"], ["tree", "root"])
     assert parse_cancelled(b"requested") is CancelVerdict.REQUESTED
 
 
@@ -186,12 +184,12 @@ def test_what_is_no_id_goes_nowhere(text: str) -> None:
     with pytest.raises(ValueError, match="not a job id"):
         cancel_call(KEYS, BOUNDS, text, "")
     with pytest.raises(ValueError, match="not a job id"):
-        watch_call(KEYS, text, "ch")
+        watch_call(KEYS, BOUNDS, text, "ch")
 
 
 def test_watch_and_retire() -> None:
-    watch = watch_call(KEYS, JOB, "ch")
-    assert (list(watch.keys), list(watch.args)) == ([P], [JOB, "ch"])
+    watch = watch_call(KEYS, BOUNDS, JOB, "ch")
+    assert (list(watch.keys), list(watch.args)) == ([P], [JOB, "ch", 50, 1_000])
     retire = retire_call(KEYS, BOUNDS, "w1", "f")
     assert list(retire.args) == ["w1", KEYS.worker_channel("w1"), 50, 1_000]
 

@@ -27,6 +27,7 @@ class Record:
     parent: str
     root: str
     source: bytes
+    path: str
     waiters: list[str]
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
@@ -70,6 +71,7 @@ class Record:
             parent=job.parent_id,
             root="" if job.root_id == job.id else job.root_id,
             source=job.source,
+            path=job.path,
             waiters=[job.waiter] if job.waiter else [],
         )
 
@@ -100,6 +102,7 @@ class Record:
             rescues=self.rescues,
             key=self.key,
             source=self.source,
+            path=self.path,
         )
 
     def as_record(self) -> JobRecord:

@@ -21,9 +21,10 @@ from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution import verdict
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
 from upnext.worker.execution.failure import failure_of, message_of, users_part
-from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
+from upnext.worker.execution.invoke import InProcess, Invocation, NotEncodableError, RemoteError
 from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
+from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.store_clock import StoreClock
 
 logger = logging.getLogger("upnext.worker")
@@ -37,6 +38,7 @@ class Attempt:
     invoke: Invocation
     running: Running
     clock: StoreClock
+    unwinding: Unwinding
     _hooks: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -76,6 +78,9 @@ class Attempt:
             if outcome is not None and outcome.ending is Ending.RETRY and job.deadline is not None:
                 outcome = verdict.in_time(outcome, self._left(job.deadline))
             over, attempted.outcome = True, outcome
+            if attempted.reason is CancelReason.USER and self._may_be_parent(job, slot):
+                slot.leave()
+                await self.unwinding.below(job, attempted.message)
             if outcome is not None:
                 self._report(job, outcome, error)
                 if self._hooks:
@@ -126,6 +131,7 @@ class Attempt:
             job_key=job.key,
             parent_id=job.parent_id or None,
             root_id=job.root_id or job.id,
+            path=job.path,
             attempt=job.attempt,
             max_attempts=definition.max_attempts,
             started_at=self.clock.store_time(now),
@@ -135,6 +141,11 @@ class Attempt:
             function_name=definition.name,
             lender=slot,
         )
+
+    def _may_be_parent(self, job: Job, slot: SlotHolder) -> bool:
+        """Whether the job may have submitted others, in this attempt or before."""
+        # What a function submits in another process is not known here.
+        return slot.parent or job.delivery > 1 or isinstance(self.invoke, InProcess)
 
     def _limit(self, job: Job, now: float) -> tuple[float, CancelReason]:
         """When the function must be over, on the event loop's clock, and what that means."""

@@ -116,7 +116,7 @@ class Slots:
 class SlotHolder:
     """One running job's slot: lent while the job waits, given back once at its end."""
 
-    __slots__ = ("_held", "_name", "_over", "_returning", "_slots", "_waits")
+    __slots__ = ("_held", "_name", "_over", "_returning", "_slots", "_waits", "parent")
 
     def __init__(self, slots: Slots, name: str) -> None:
         self._slots = slots
@@ -125,6 +125,8 @@ class SlotHolder:
         self._returning = False
         self._over = False
         self._waits = 0
+        self.parent = False
+        """Whether the job submitted others in this attempt."""
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[None]:
@@ -143,6 +145,11 @@ class SlotHolder:
             self._waits -= 1
             if self._waits == 0 and not (self._held or self._returning or self._over):
                 await self._take_back()
+
+    def leave(self) -> None:
+        """Nothing of the job will run any more, but it is not over: lend the slot for good."""
+        if self._held:
+            self._lend_out()
 
     def end(self) -> None:
         """The job is over. A thread of it that was left behind may still wait for another job."""

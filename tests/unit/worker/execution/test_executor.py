@@ -13,11 +13,13 @@ from tests.support.claimed import a_job
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.tasks.definition import TaskDefinition
+from upnext.testing.memory import MemoryStore
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.executor import Executor
 from upnext.worker.execution.invoke import in_loop
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import SlotHolder, Slots
+from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.store_clock import StoreClock
@@ -36,7 +38,7 @@ def an_attempt(**options: Any) -> Attempt:
     clock = StoreClock()
     clock.set(0)
     definition = TaskDefinition(**{"function": function, "name": "work", **options})
-    return Attempt(definition, in_loop, Running(), clock)
+    return Attempt(definition, in_loop, Running(), clock, Unwinding(MemoryStore(), "ear"))
 
 
 class Stage:
