@@ -118,7 +118,7 @@ async def test_a_function_that_no_worker_declared_is_reached(store: Store) -> No
     root = new()
     await submit(store, root)
     await run(store, root)
-    lost = child(root, "nobody runs this")
+    lost = child(root, "nobody_runs_this")
     await submit(store, lost)
     assert (await store.cancel_trees([root.id], "enough"))[0].below == 1
     assert await statuses(store, lost) == ["cancelled"]
