@@ -83,13 +83,13 @@ async def test_a_branch_is_cancelled_and_the_others_go_on(
     root = await grown(ledger)
     everything = await root.unfinished()
     branch = next(i for i in everything if i.startswith("branch-"))
-    below = await upnext.Future(branch).unfinished()
+    below = await service.branch.future(branch).unfinished()
     assert len(below) == LEAVES
 
     began = time.monotonic()
-    assert await upnext.Future(branch).cancel("this branch")
+    assert await service.branch.future(branch).cancel("this branch")
     with pytest.raises(upnext.TaskExecutionError, match="this branch"), anyio.fail_after(30):
-        await upnext.Future(branch).value()
+        await service.branch.future(branch).value()
     assert time.monotonic() - began < LIMIT
     found = records(redis_server, everything)
     over = {i for i, record in found.items() if record.status.is_terminal()}

@@ -67,8 +67,9 @@ async def group(
         raise ValueError(f"policy must be one of {names}, not {policy!r}")
     if max_concurrency is not None and max_concurrency < 1:
         raise ValueError(f"max_concurrency must be 1 or more, not {max_concurrency!r}")
+    made = Group(policy, max_concurrency)
     async with anyio.create_task_group() as listeners:
-        made = Group(policy, max_concurrency, listeners)
+        made.listeners = listeners
         try:
             try:
                 with made.block:
@@ -93,15 +94,16 @@ class Group:
         errors: The jobs that failed, in the order in which they did.
         block: The scope of the block.
         block_errors: What the block raised.
+        listeners: Where the tasks run that hear of the ends, one for each queue.
     """
 
-    def __init__(self, policy: Policy, max_concurrency: int | None, listeners: TaskGroup) -> None:
+    def __init__(self, policy: Policy, max_concurrency: int | None) -> None:
         self.first: TaskResult[Any] | None = None
         self.errors: list[Exception] = []
         self.block = anyio.CancelScope()
         self.block_errors: list[Exception] = []
+        self.listeners: TaskGroup | None = None
         self._policy = policy
-        self._listeners = listeners
         self._room = None if max_concurrency is None else anyio.Semaphore(max_concurrency)
         self._ends: dict[Client, Ends] = {}
         self._futures: dict[str, Future[Any]] = {}
@@ -241,9 +243,9 @@ class Group:
     async def _ends_of(self, client: Client) -> Ends:
         if client not in self._ends:
             ends = await client.ends()
-            if client not in self._ends:
+            if client not in self._ends and self.listeners is not None:
                 self._ends[client] = ends
-                self._listeners.start_soon(self._listen, ends)
+                self.listeners.start_soon(self._listen, ends)
         return self._ends[client]
 
     async def _listen(self, ends: Ends) -> None:

@@ -141,10 +141,10 @@ class BlockingStore:
         return family_functions([declared, submitted])
 
     def _take(self, steps: Steps[R]) -> R:
-        calls = None
         try:
+            calls = next(steps)
             while True:
-                calls = steps.send(calls and self._call.call_many(calls, idempotent=True))
+                calls = steps.send(self._call.call_many(calls, idempotent=True))
         except StopIteration as end:
             return end.value
 

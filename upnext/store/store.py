@@ -237,9 +237,9 @@ class Store:
         return family_functions(raise_first(replies))
 
     async def _take(self, steps: Steps[R]) -> R:
-        calls = None
         try:
+            calls = next(steps)
             while True:
-                calls = steps.send(calls and await self._call.call_many(calls, idempotent=True))
+                calls = steps.send(await self._call.call_many(calls, idempotent=True))
         except StopIteration as end:
             return end.value

@@ -14,6 +14,7 @@ VERBS = {
     "renew",
     "settle",
     "stage",
+    "survey",
     "rescue",
     "cancel",
     "watch",

@@ -7,4 +7,4 @@ register('survey', function(keys, args)
   local P, root, id, cursor = keys[1], args[1], args[2], args[3]
   local next_cursor, below = page_below(P, root, id, cursor)
   return {next_cursor, unpack(below)}
-end, 'no-writes')
+end, 'allow-oom')
