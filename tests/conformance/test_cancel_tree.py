@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.conformance.subject import (
@@ -143,6 +145,43 @@ async def test_a_retry_of_a_cancelled_job_cannot_submit(store: Store) -> None:
     assert await statuses(store, middle) == ["cancelled"]
     [answer] = await store.enqueue([child(middle)])
     assert isinstance(answer, JobRefusedError)
+
+
+@pytest.mark.parametrize("functions", [("work",), ("work", "b", "c")])
+async def test_no_racing_producer_slips_through(store: Store, functions: tuple[str, ...]) -> None:
+    """Jobs all over a part of a tree are submitted, again and again, until each is refused."""
+    root = new()
+    middle, beside = child(root), child(root)
+    await submit(store, root, middle, beside)
+    await run(store, root, middle, beside)
+    accepted, spared = [middle], [beside]
+
+    async def produce(function: str, place: int) -> None:
+        while True:
+            one = child(accepted[-1 - place % len(accepted)], function)
+            [answer] = await store.enqueue([one])
+            if isinstance(answer, JobRefusedError):
+                return
+            accepted.append(one)
+            await store.claim("w1", [(function, 1)])
+
+    async def produce_beside(function: str) -> None:
+        for _ in range(30):
+            spared.append(child(spared[-1], function))
+            await submit(store, spared[-1])
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as producers:
+            for place in range(9):
+                producers.start_soon(produce, functions[place % len(functions)], place)
+            producers.start_soon(produce_beside, functions[-1])
+            while len(accepted) < 100:
+                await anyio.lowlevel.checkpoint()
+            await store.cancel_trees([middle.id], "enough")
+    found = [await record_of(store, job.id) for job in accepted]
+    assert {record.state for record in found} <= {JobStatus.CANCELLED, JobStatus.CANCELLING}
+    left = [await record_of(store, job.id) for job in spared]
+    assert {record.state for record in left} <= {JobStatus.QUEUED, JobStatus.RUNNING}
 
 
 async def test_several_trees_at_once(store: Store) -> None:

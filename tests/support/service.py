@@ -156,6 +156,22 @@ async def over_processes() -> None:
         await anyio.sleep_forever()
 
 
+@worker.task
+async def grouped(naps: int) -> None:
+    """Children of a block, one of which fails once all have begun."""
+    async with upnext.group() as g:
+        for _ in range(naps):
+            await g.submit(nap, 60.0)
+        await g.submit(breaks, 1.0)
+
+
+@worker.task
+async def breaks(seconds: float) -> None:
+    note("start")
+    await anyio.sleep(seconds)
+    raise ValueError("no luck")
+
+
 @asynccontextmanager
 async def beginning() -> AsyncGenerator[None]:
     """Note the start of a job and its cancellation."""
