@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.future import Future
+    from upnext.client.group import Group, group
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
     from upnext.client.result import TaskExecutionError, TaskResult, TaskTimeoutError
@@ -53,6 +54,7 @@ __all__ = [
     "Discard",
     "FailureReason",
     "Future",
+    "Group",
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
@@ -77,6 +79,7 @@ __all__ = [
     "first_completed",
     "gather",
     "get_current_context",
+    "group",
     "map_tasks",
     "run",
     "submit_many",
@@ -85,6 +88,7 @@ __all__ = [
 _HOMES = {
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.future": ("Future",),
+    "upnext.client.group": ("Group", "group"),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
     "upnext.client.result": ("TaskExecutionError", "TaskResult", "TaskTimeoutError"),

@@ -24,6 +24,7 @@ from tests.support.clocked import ClockedServer, clock_shim
 from tests.support.servers import find_binary
 from upnext.model.identity import function_tag
 from upnext.model.job import Held, JobRecord, NewJob
+from upnext.model.lineage import Member, child_path
 from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.model.report import Report, ReportKind, Reports
 from upnext.model.status import JobStatus
@@ -103,6 +104,7 @@ class QueueMachine(RuleBasedStateMachine):
             deadline=None if deadline is None else now + deadline,
             parent_id=parent or "",
             root_id=self._root(parent) if parent else "",
+            path=self._path(parent) if parent else "",
             **fields,
         )
         self.news[new.id] = new
@@ -121,9 +123,34 @@ class QueueMachine(RuleBasedStateMachine):
     def cancel(self, job: str, reason: str) -> None:
         self.rig.both(lambda side: side.cancel(job, reason))
 
+    @rule(batch=st.lists(jobs, min_size=1, max_size=2), whole=st.booleans())
+    def cancel_trees(self, batch: list[str], whole: bool) -> None:
+        """All below some jobs, mostly in the middle of trees."""
+        heads = [self._root(job) for job in batch] if whole else batch
+        # A job that never ran can have no children; this machine gives it some all the same. And
+        # of one whose record is gone nobody knows the root.
+        known = [head for head in heads if (r := self.records[head]) is not None and r.delivery]
+        below = {job for job in self.records if any(self._is_below(job, head) for head in known)}
+        self.rig.both(lambda side: side.cancel_trees(heads, "the tree"))
+        self.nothing_differs_and_nothing_is_lost()
+        for job_id in below:
+            record = self.records[job_id]
+            over = record is None or record.status.is_terminal()
+            assert over or record.cancel_requested, "one below it was not reached"
+
+    @rule(job=jobs, channel=st.sampled_from(("ch1", "ch2")))
+    def unwind(self, job: str, channel: str) -> None:
+        new = self.news[job]
+        member = Member(job, new.root_id or job, new.path)
+        self.rig.both(lambda side: side.unwind(member, "the tree", channel))
+
     @rule(job=jobs)
-    def cancel_tree(self, job: str) -> None:
-        self.rig.both(lambda side: side.cancel_tree(self._root(job), "the tree"))
+    def survey(self, job: str) -> None:
+        below = self.rig.both(lambda side: side.survey(job))
+        found = self.rig.lookup(list(self.records))
+        live = [i for i, r in found.items() if r is not None and not r.status.is_terminal()]
+        if found[job] is not None or self._root(job) == job:
+            assert below == sorted(i for i in live if self._is_below(i, job))
 
     @rule(job=jobs, channel=st.sampled_from(("ch1", "ch2")))
     def watch(self, job: str, channel: str) -> None:
@@ -295,6 +322,12 @@ class QueueMachine(RuleBasedStateMachine):
                 assert family == {
                     record.id for record in live if record.parent_id and record.root_id == root
                 }
+            limits = {record.id: record.deadline for record in live if record.deadline is not None}
+            indexed = dict(client.zrange(prefix + "deadlines", 0, -1, withscores=True))
+            assert {key.decode() for key in indexed} <= limits.keys()
+            for record in live:
+                if record.deadline is not None and record.status is not JobStatus.RUNNING:
+                    assert indexed[record.id.encode()] == record.deadline
             queue = self.rig.model.queues.get(prefix)
             dead = {
                 key.decode(): at
@@ -316,7 +349,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert all(r is None or r.status.is_terminal() for r in self.records.values())
         self.rig.server.advance(8 * DAY)
         left = {key.decode() for key in self.rig.client.keys("*")}
-        permanent = {KEYS.functions}
+        permanent = {KEYS.functions, KEYS.families}
         for name in FUNCTIONS:
             prefix = KEYS.function(name)
             permanent |= {prefix + suffix for suffix in _PERMANENT}
@@ -350,6 +383,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _root(self, job_id: str) -> str:
         return self.news[job_id].root_id or job_id
+
+    def _path(self, parent: str) -> str:
+        return child_path(parent, self._root(parent), self.news[parent].path)
+
+    def _is_below(self, job_id: str, head: str) -> bool:
+        while job_id := self.news[job_id].parent_id:
+            if job_id == head:
+                return True
+        return False
 
     def _held(self, worker: str, jobs: list[Any]) -> Any:
         return multiple(*((worker, Held(job.function, job.id, job.delivery)) for job in jobs))

@@ -12,6 +12,7 @@ from typing import Any, assert_type
 from upnext.client.artifacts import create_artifact, create_artifact_sync
 from upnext.client.declarations import TaskDeclarations
 from upnext.client.future import Future
+from upnext.client.group import Group, group
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
@@ -71,6 +72,15 @@ async def uses() -> None:
     assert_type(await first_completed(future, timeout=1), float)
     assert_type(await map_tasks(sync, [{"a": 1}, (2,)]), list[str])
     assert_type(await submit_many(bare, [(1,)]), list[Future[list[int]]])
+    assert_type(await future.cancel("why", tree=False), bool)
+    assert_type(await future.unfinished(), list[str])
+    assert_type(await first_completed(future, cancel_others=False), float)
+    async with group(policy="wait_all", max_concurrency=3) as g:
+        assert_type(await g.submit(bare, 1, b="x"), Future[list[int]])
+        assert_type(await g.submit(sync, 1), Future[str])
+        assert_type(await g.submit(called.options(priority=1), 1, 2, scale=2.0), Future[float])
+    assert_type(g, Group)
+    assert_type(g.first, TaskResult[Any] | None)
     handle: TaskHandle[[int], str] = sync
     await handle.submit(1)
 
@@ -141,3 +151,6 @@ async def mistakes() -> None:
     sync.submit_sync(a="1")  # pyright: ignore[reportArgumentType]
     bare.options(nothing=1)  # pyright: ignore[reportCallIssue]
     worker.task(retires=1)  # pyright: ignore[reportCallIssue]
+    async with group(policy="fail_slow") as g:  # pyright: ignore[reportArgumentType]
+        await g.submit(bare, "1")  # pyright: ignore[reportArgumentType]
+        await g.submit(sync)  # pyright: ignore[reportCallIssue]

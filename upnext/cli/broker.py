@@ -13,19 +13,12 @@ from upnext.cli.explain import CommandError
 from upnext.cli.render import read_json
 from upnext.contracts.keys import Keys
 from upnext.model.job import JobRecord
-from upnext.redis.blocking import BlockingCaller
 from upnext.redis.embedded import embedded
 from upnext.redis.url import Address
 from upnext.settings import Settings
+from upnext.store.blocking import BlockingStore
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import (
-    CancelVerdict,
-    cancel_call,
-    cancel_tree_call,
-    parse_cancelled,
-)
-from upnext.store.lookup import parse_record
-from upnext.store.scripts import library
+from upnext.store.cancel import CancelledTree, CancelVerdict
 
 PATIENCE = 1.0
 """Seconds to keep trying a broker that is not there: somebody sits and waits for the answer."""
@@ -34,8 +27,6 @@ PATIENCE = 1.0
 class _Client(Protocol):
     """What is used of redis-py's blocking client, whose own annotations mix in the async one."""
 
-    def hgetall(self, name: str) -> dict[bytes, bytes]: ...
-    def hvals(self, name: str) -> list[bytes]: ...
     def get(self, name: bytes) -> bytes | None: ...
     def scan_iter(self, match: str, count: int) -> Iterator[bytes]: ...
     def ping(self) -> bool: ...
@@ -51,26 +42,28 @@ class Broker:
     keys: Keys
     bounds: Bounds
     _client: _Client
-    _caller: BlockingCaller
+    _store: BlockingStore
 
     def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it."""
-        return parse_record(job_id, self._client.hgetall(self._job_key(job_id)))
+        self._check(job_id)
+        return self._store.lookup(job_id)
+
+    def unfinished(self, job_id: str) -> list[str]:
+        """The ids of the unfinished jobs below a job."""
+        self._check(job_id)
+        return self._store.survey(job_id)
 
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job."""
-        self._job_key(job_id)
-        call = cancel_call(self.keys, self.bounds, job_id, reason)
-        (reply,) = self._caller.call_many([call], idempotent=True)
-        return parse_cancelled(reply)
+        self._check(job_id)
+        return self._store.cancel(job_id, reason)
 
-    def cancel_tree(self, root_id: str, reason: str) -> int:
-        """Cancel every unfinished job below a root; the answer counts those reached."""
-        calls = [
-            cancel_tree_call(self.keys, self.bounds, name.decode(), root_id, reason)
-            for name in self._client.hvals(self.keys.functions)
-        ]
-        return sum(self._caller.call_many(calls, idempotent=True))
+    def cancel_tree(self, job_id: str, reason: str) -> CancelledTree:
+        """Cancel a job and every unfinished job below it."""
+        self._check(job_id)
+        (cancelled,) = self._store.cancel_trees((job_id,), reason)
+        return cancelled
 
     def round_trip(self) -> float:
         """Ping the server; the answer is in milliseconds."""
@@ -98,9 +91,9 @@ class Broker:
                 found.append(cast("dict[str, Any]", record))
         return sorted(found, key=lambda one: (str(one.get("worker_name")), str(one.get("id"))))
 
-    def _job_key(self, job_id: str) -> str:
+    def _check(self, job_id: str) -> None:
         try:
-            return self.keys.job(job_id)
+            self.keys.job(job_id)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
 
@@ -125,8 +118,8 @@ def open_broker(redis_url: str | None) -> Generator[Broker]:
         address = parse_address(url)
         client = address.blocking_client(client_name="upnext-cli")
         stack.callback(client.close)
-        caller = BlockingCaller(client, library(), patience=PATIENCE)
-        yield Broker(address, keys, bounds, cast("_Client", client), caller)
+        store = BlockingStore(client, keys, bounds, patience=PATIENCE)
+        yield Broker(address, keys, bounds, cast("_Client", client), store)
 
 
 def read_settings() -> tuple[Settings, Keys]:

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 WIDTH_OF_A_FILE = 160
 """Columns where nobody says how many there are: wide enough for a job id beside its label."""
 
+SHOWN = 20
+"""Jobs below a cancelled one that are listed by their ids."""
+
 _COLOURS = {
     JobStatus.SCHEDULED: "cyan",
     JobStatus.QUEUED: "cyan",
     JobStatus.RUNNING: "blue",
+    JobStatus.CANCELLING: "yellow",
     JobStatus.COMPLETE: "green",
     JobStatus.FAILED: "red",
     JobStatus.CANCELLED: "yellow",
@@ -126,13 +130,13 @@ def described(workers: Sequence[Worker]) -> dict[str, Any]:
     }
 
 
-def job(record: JobRecord) -> RenderableType:
-    """Everything known of one job."""
+def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
+    """Everything known of one job; `below` are the jobs that a cancelled one waits for."""
     started = _started(record)
     facts = {
         "job": record.id,
         "function": record.function,
-        "status": Text(record.status.value, style=_COLOURS[record.status]),
+        "status": Text(record.state.value, style=_COLOURS[record.state]),
         "attempt": str(record.attempt) if record.attempt else None,
         "priority": str(record.priority) if record.priority else None,
         "submitted": moment(record.created_at),
@@ -150,6 +154,7 @@ def job(record: JobRecord) -> RenderableType:
         "key": record.key,
         "cancel": "requested" if record.cancel_requested else None,
         "reason": record.reason,
+        "waits for": _some(below),
     }
     parts: list[RenderableType] = [_facts(facts), *_block("arguments", record.arguments)]
     if record.checkpoint and not record.status.is_terminal():
@@ -161,12 +166,12 @@ def job(record: JobRecord) -> RenderableType:
     return Group(*parts)
 
 
-def as_json(record: JobRecord) -> dict[str, Any]:
+def as_json(record: JobRecord, below: Sequence[str] = ()) -> dict[str, Any]:
     """What `status --json` prints: times in UTC, payloads as the JSON they are."""
     return {
         "id": record.id,
         "function": record.function,
-        "status": record.status.value,
+        "status": record.state.value,
         "attempt": record.attempt,
         "delivery": record.delivery,
         "priority": record.priority,
@@ -183,6 +188,7 @@ def as_json(record: JobRecord) -> dict[str, Any]:
         "rescues": record.rescues,
         "cancel_requested": record.cancel_requested,
         "reason": record.reason or None,
+        "waits_for": list(below),
         "progress": record.progress,
         "progress_message": record.progress_message or None,
         "checkpoint": read_json(record.checkpoint),
@@ -257,6 +263,13 @@ def _progress(record: JobRecord) -> str | None:
         return None
     shown = f"{record.progress * 100:.4g} %"
     return f"{shown}, {record.progress_message}" if record.progress_message else shown
+
+
+def _some(job_ids: Sequence[str]) -> Text:
+    lines = [one_line(job_id) for job_id in job_ids[:SHOWN]]
+    if more := len(job_ids) - len(lines):
+        lines.append(f"and {more} more")
+    return Text("\n".join(lines))
 
 
 def _took(record: JobRecord) -> str | None:

@@ -14,8 +14,10 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     share           string   counter behind the weighted share of low priorities
     scheduled       zset     job id -> Unix ms when it is due
     key:<key>       string   idempotency key -> id of the unfinished job that holds it
+    deadlines       zset     unfinished jobs with a deadline -> Unix ms
     family:<root>   set      unfinished jobs below a root, for cancelling a tree
-    cancelled       zset     cancelled roots -> Unix ms when the mark may go
+    cancelled       zset     cancelled trees, and `<root> <token>` for parts of one -> Unix ms when
+                             the mark may go
     dead            zset     dead letters -> Unix ms
     strange         stream   entries that no job stands behind, kept for a human
     hungry          zset     channels of workers with free slots and nothing to do -> since when
@@ -23,7 +25,8 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     journal         string   counts the events ever written
     definition      string   JSON of the function as its worker declared it
 
-Per workspace, outside any function: `upnext:<workspace>:functions`, `:worker:<id>`.
+Per workspace, outside any function: `upnext:<workspace>:functions`, `:families`,
+`:worker:<id>`.
 """
 
 from __future__ import annotations
@@ -95,6 +98,11 @@ class Keys:
     def functions(self) -> str:
         """Hash: function tag -> function name, of every function a worker declared."""
         return f"upnext:{self.workspace}:functions"
+
+    @property
+    def families(self) -> str:
+        """Set: the names of all functions that another job ever submitted a job of."""
+        return f"upnext:{self.workspace}:families"
 
     def worker(self, worker_id: str) -> str:
         """The heartbeat record of one worker."""

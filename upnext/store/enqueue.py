@@ -48,11 +48,12 @@ def _rest(job: NewJob) -> tuple[Any, ...]:
         "" if job.root_id == job.id else job.root_id,
         job.source,
         job.waiter,
+        job.path,
     )
     return ("more", *rest) if rest != _PLAIN else ("",)
 
 
-_PLAIN = ("", "", "", "", "", "", "", "", b"", "")
+_PLAIN = ("", "", "", "", "", "", "", "", b"", "", "")
 
 
 def parse_enqueued(reply: list[bytes]) -> list[Enqueued | JobRefusedError]:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError
 from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
+from upnext.model.lineage import Member
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Heard, Reports, Written
 from upnext.redis.library import Caller, raise_first
 from upnext.redis.link import Link, Subscription
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
+from upnext.store.cancel import (
+    CancelledTree,
+    CancelVerdict,
+    Steps,
+    below_steps,
+    cancel_call,
+    family_functions,
+    heads_calls,
+    parse_cancelled,
+    parse_heads,
+    unwind_steps,
+)
 from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.follow import follow_call, parse_heard
@@ -27,7 +39,10 @@ from upnext.store.retire import retire_call
 from upnext.store.scripts import library
 from upnext.store.settle import parse_settled, settle_calls
 from upnext.store.stage import parse_staged, stage_call
+from upnext.store.survey import survey_steps
 from upnext.store.watch import watch_call
+
+R = TypeVar("R")
 
 
 class Store:
@@ -44,9 +59,16 @@ class Store:
         self._call = Caller(link, library())
         self.keys = keys
         self.bounds = bounds
+        self._families: set[str] = set()
+        """Functions whose families are known to exist."""
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order. Sent again safely: ids make it so."""
+        for job in jobs:
+            if job.parent_id and job.function not in self._families:
+                # Before the job is there: whoever cancels its tree must know where to look.
+                await self._link.execute("SADD", self.keys.families, job.function, idempotent=True)
+                self._families.add(job.function)
         calls = list(enqueue_calls(self.keys, self.bounds, jobs))
         replies = await self._call.call_many(calls, idempotent=True)
         return [answer for reply in replies for answer in parse_enqueued(reply)]
@@ -136,11 +158,41 @@ class Store:
         [reply] = await self._call.call_many([call], idempotent=True)
         return parse_cancelled(reply)
 
-    async def cancel_tree(self, root_id: str, reason: str) -> int:
-        """Cancel every unfinished job below a root; the answer counts those reached."""
-        names = await self.functions()
-        calls = [cancel_tree_call(self.keys, self.bounds, name, root_id, reason) for name in names]
-        return sum(await self._call.call_many(calls, idempotent=True))
+    async def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them, and refuse new ones there.
+
+        The jobs themselves first: they then submit no more. One that finished already is no
+        reason to stop.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        calls = heads_calls(self.keys, self.bounds, job_ids, reason)
+        heads = parse_heads(job_ids, await self._call.call_many(calls, idempotent=True))
+        names = await self._with_families() if any(head.ran for head in heads) else []
+        return await self._take(below_steps(self.keys, self.bounds, heads, names, reason))
+
+    async def unwind(self, member: Member, reason: str, channel: str) -> list[str]:
+        """The jobs below a cancelled one that run on; `channel` is told when they end.
+
+        They are cancelled first, as far as they are not yet. Empty when the job was cancelled
+        without those below it.
+        """
+        names = await self._with_families()
+        steps = unwind_steps(self.keys, self.bounds, member, names, reason, channel)
+        return await self._take(steps)
+
+    async def survey(self, job_id: str) -> list[str]:
+        """The ids of the unfinished jobs below a job.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        key = self.keys.job(job_id)
+        root = await self._link.execute("HGET", key, "root", idempotent=True)
+        root_id = job_id if root is None else root.decode()
+        names = await self._with_families()
+        return await self._take(survey_steps(self.keys, job_id, root_id, names))
 
     async def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it."""
@@ -149,7 +201,7 @@ class Store:
 
     async def watch(self, job_id: str, channel: str) -> JobRecord | None:
         """Look up a job and, unless it is over, have `channel` told when it is."""
-        call = watch_call(self.keys, job_id, channel)
+        call = watch_call(self.keys, self.bounds, job_id, channel)
         [reply] = await self._call.call_many([call], idempotent=True)
         return parse_record(job_id, reply)
 
@@ -196,3 +248,18 @@ class Store:
     async def attend(self, waiter: Waiter) -> None:
         """Wait until a message handler wakes `waiter`."""
         await self._link.attend(waiter)
+
+    async def _with_families(self) -> list[str]:
+        """The functions that may have jobs below other jobs."""
+        replies = await self._link.execute_many(
+            [("HVALS", self.keys.functions), ("SMEMBERS", self.keys.families)], idempotent=True
+        )
+        return family_functions(raise_first(replies))
+
+    async def _take(self, steps: Steps[R]) -> R:
+        try:
+            calls = next(steps)
+            while True:
+                calls = steps.send(await self._call.call_many(calls, idempotent=True))
+        except StopIteration as end:
+            return end.value

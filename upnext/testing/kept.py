@@ -17,7 +17,7 @@ from upnext.model.job import Enqueued, JobRecord, NewJob
 from upnext.model.report import Heard
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict
+from upnext.store.cancel import CancelledTree, CancelVerdict
 from upnext.testing.memory import MemoryStore
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
@@ -101,6 +101,14 @@ class AtOnce:
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job."""
         return self.store.at_once(self.store.cancel(job_id, reason))
+
+    def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them."""
+        return self.store.at_once(self.store.cancel_trees(job_ids, reason))
+
+    def survey(self, job_id: str) -> list[str]:
+        """The unfinished jobs below a job."""
+        return self.store.at_once(self.store.survey(job_id))
 
     def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job."""

@@ -25,12 +25,13 @@ from upnext.model.job import (
     Revoked,
     Staged,
 )
+from upnext.model.lineage import Member
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Heard, Reports, Written
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict
-from upnext.testing.memory_store.cancel import cancel, cancel_tree
+from upnext.store.cancel import CancelledTree, CancelVerdict
+from upnext.testing.memory_store.cancel import cancel, cancel_below, cancel_head, unwind
 from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.enqueue import enqueue
@@ -43,6 +44,7 @@ from upnext.testing.memory_store.rescue import rescue
 from upnext.testing.memory_store.retire import retire
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
+from upnext.testing.memory_store.survey import survey
 from upnext.testing.memory_store.watch import watch
 
 __all__ = ["LoopClock", "MemoryStore"]
@@ -93,12 +95,14 @@ class MemoryStore:
         self.queues: dict[str, Queue] = {}
         self._channels = Channels()
         self._definitions: dict[str, bytes] = {}
+        self._families: set[str] = set()
         self._beats: dict[str, tuple[bytes, int]] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order."""
         now = await self._now()
         answers: list[Enqueued | JobRefusedError] = []
+        self._families.update(job.function for job in jobs if job.parent_id)
         for prefix, group in groupby(jobs, lambda job: self.keys.function(job.function)):
             answers += enqueue(self._queue(prefix, now), now, list(group))
         return answers
@@ -192,14 +196,52 @@ class MemoryStore:
         queue = self._queue(self.keys.of_job(job_id), now)
         return cancel(queue, now, job_id, reason, self.keys.worker_channels)
 
-    async def cancel_tree(self, root_id: str, reason: str) -> int:
-        """Cancel every unfinished job below a root; the answer counts those reached."""
+    async def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them, and refuse new ones there.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        now, channels = await self._now(), self.keys.worker_channels
+        prefixes = [self.keys.of_job(job_id) for job_id in job_ids]
+        heads = [
+            cancel_head(self._queue(prefix, now), now, job_id, reason, channels)
+            for job_id, prefix in zip(job_ids, prefixes, strict=True)
+        ]
+        queues = self._with_families(now)
+        return [
+            CancelledTree(
+                head.verdict,
+                sum(cancel_below(queue, now, head, reason, channels) for queue in queues)
+                if head.ran
+                else 0,
+            )
+            for head in heads
+        ]
+
+    async def unwind(self, member: Member, reason: str, channel: str) -> list[str]:
+        """The jobs below a cancelled one that run on; `channel` is told when they end."""
+        now, channels = await self._now(), self.keys.worker_channels
+        own = self._queue(self.keys.of_job(member.id), now)
+        live: list[str] = []
+        for queue in (own, *(queue for queue in self._with_families(now) if queue is not own)):
+            found = unwind(queue, now, member, queue is own, reason, channels, channel)
+            if found is None:
+                return []
+            live += found
+        return sorted(live)
+
+    async def survey(self, job_id: str) -> list[str]:
+        """The ids of the unfinished jobs below a job.
+
+        Raises:
+            ValueError: not a job id.
+        """
         now = await self._now()
-        channels = self.keys.worker_channels
-        return sum(
-            cancel_tree(self._function(name, now), now, root_id, reason, channels)
-            for name in self._definitions
-        )
+        job = self._queue(self.keys.of_job(job_id), now).jobs.get(job_id)
+        root_id = job_id if job is None else job.root or job_id
+        queues = self._with_families(now)
+        return sorted(found for queue in queues for found in survey(queue, root_id, job_id))
 
     async def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it.
@@ -218,7 +260,7 @@ class MemoryStore:
             ValueError: not a job id.
         """
         now = await self._now()
-        return watch(self._queue(self.keys.of_job(job_id), now), job_id, channel)
+        return watch(self._queue(self.keys.of_job(job_id), now), now, job_id, channel)
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
         """Forget a worker that stops; the answer counts the jobs queued again."""
@@ -272,6 +314,11 @@ class MemoryStore:
     async def _now(self) -> int:
         await anyio.lowlevel.checkpoint()
         return self.clock()
+
+    def _with_families(self, now: int) -> list[Queue]:
+        """The queues of functions that may have jobs below other jobs."""
+        names = sorted({*self._definitions, *self._families})
+        return [self._function(name, now) for name in names]
 
     def _function(self, name: str, now: int) -> Queue:
         return self._queue(self.keys.function(name), now)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from upnext.model.job import Claimed, Held, Rescued, Revoked, Staged
+from upnext.model.job import Claimed, Held, JobRecord, Rescued, Revoked, Staged
+from upnext.model.lineage import Member
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Reports, Written
 from upnext.redis.waiter import Waiter
@@ -84,6 +85,13 @@ class ControlPort(HearPort, ClaimPort, Protocol):
     """Hear what others want, and pass on what this worker has no room for."""
 
 
+class UnwindPort(HearPort, Protocol):
+    """See a cancellation through."""
+
+    async def unwind(self, member: Member, reason: str, channel: str) -> list[str]: ...
+    async def watch(self, job_id: str, channel: str) -> JobRecord | None: ...
+
+
 class PresencePort(Protocol):
     """Say that this worker is there, what it runs, and that it leaves."""
 
@@ -99,7 +107,7 @@ class StorePort(
     SettlePort,
     ReportPort,
     RenewPort,
-    HearPort,
+    UnwindPort,
     PresencePort,
     Protocol,
 ):

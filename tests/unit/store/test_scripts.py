@@ -16,6 +16,7 @@ VERBS = {
     "report",
     "follow",
     "stage",
+    "survey",
     "rescue",
     "cancel",
     "watch",

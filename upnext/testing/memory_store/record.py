@@ -62,6 +62,7 @@ class Record:
     parent: str
     root: str
     source: bytes
+    path: str
     waiters: list[str]
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
@@ -112,6 +113,7 @@ class Record:
             parent=job.parent_id,
             root="" if job.root_id == job.id else job.root_id,
             source=job.source,
+            path=job.path,
             waiters=[job.waiter] if job.waiter else [],
         )
 
@@ -143,6 +145,7 @@ class Record:
             key=self.key,
             source=self.source,
             checkpoint=self.checkpoint,
+            path=self.path,
         )
 
     def as_record(self) -> JobRecord:
