@@ -22,9 +22,9 @@ import nox
 SUPPORTED = ("3.11", "3.12", "3.13")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 # The whole suite runs on the Python that runs nox; the others run what depends on the interpreter
-# rather than on processes and sockets. It comes last, so that its closing line does, too.
+# rather than on processes, sockets and servers. It comes last, so that its closing line does, too.
 OTHERS = tuple(version for version in SUPPORTED if version != HERE)
-PORTABLE = ("tests/test_architecture.py", "tests/unit", "tests/conformance")
+PORTABLE = ("tests/test_architecture.py", "tests/unit")
 
 nox.needs_version = ">=2025.2"
 nox.options.sessions = ["lint", "types", "tests"]

@@ -34,6 +34,7 @@ FRONT = ("__init__", "__main__")
 GUESTS = ("cli",)
 
 TASK_GROUPS = (
+    "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
     "runner.py",  # the workers of one process, and the signals that end them

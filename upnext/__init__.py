@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         send_event_sync,
     )
     from upnext.client.future import Future
+    from upnext.client.group import Group, group
     from upnext.client.handle import TaskHandle
     from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
     from upnext.client.pauses import pause, pause_sync, paused, resume, resume_sync
@@ -70,6 +71,7 @@ __all__ = [
     "EventRefusedError",
     "FailureReason",
     "Future",
+    "Group",
     "JobNotFoundError",
     "JobRefusedError",
     "JobStatus",
@@ -100,6 +102,7 @@ __all__ = [
     "first_completed",
     "gather",
     "get_current_context",
+    "group",
     "map_tasks",
     "pause",
     "pause_sync",
@@ -126,6 +129,7 @@ _HOMES = {
         "send_event_sync",
     ),
     "upnext.client.future": ("Future",),
+    "upnext.client.group": ("Group", "group"),
     "upnext.client.handle": ("TaskHandle",),
     "upnext.client.parallel": ("first_completed", "gather", "map_tasks", "submit_many"),
     "upnext.client.pauses": ("pause", "pause_sync", "paused", "resume", "resume_sync"),

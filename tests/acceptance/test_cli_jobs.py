@@ -9,6 +9,7 @@ from typing import Any
 from tests.support.command import error_of, upnext
 from tests.support.jobs import Queue
 from tests.support.servers import RedisServer
+from upnext.model.lineage import child_path
 from upnext.model.outcome import Ending
 
 
@@ -74,20 +75,34 @@ def test_cancel(queue: Queue, redis_url: str, tmp_path: Path) -> None:
 def test_cancel_a_tree(queue: Queue, redis_url: str, tmp_path: Path) -> None:
     queue.declare("root", "leaf")
     root = queue.submit("root")
-    child = queue.submit("leaf", parent_id=root, root_id=root)
-    grandchild = queue.submit("leaf", parent_id=child, root_id=root)
-    other = queue.submit("leaf")
+    queue.claim("root")
+    child, sibling = (queue.submit("leaf", parent_id=root, root_id=root) for _ in range(2))
+    queue.claim("leaf")
+    path = child_path(child, root, "")
+    grandchild = queue.submit("leaf", parent_id=child, root_id=root, path=path)
 
-    refused = error_of("cancel", child, "--tree", cwd=tmp_path, code=2, UPNEXT_REDIS_URL=redis_url)
-    done = upnext("cancel", root, "--tree", cwd=tmp_path, UPNEXT_REDIS_URL=redis_url)
+    def states() -> list[str]:
+        told = [
+            upnext("status", job_id, "--json", cwd=tmp_path, UPNEXT_REDIS_URL=redis_url).stdout
+            for job_id in (root, child, sibling, grandchild)
+        ]
+        return [json.loads(one)["status"] for one in told]
 
-    assert f"cancel the tree from {root}" in refused
-    assert f"{root} and 2 unfinished jobs below it" in done.stdout
-    statuses = [
-        queue.client.hget(queue.keys.job(job_id), "status")
-        for job_id in (root, child, grandchild, other)
-    ]
-    assert statuses == [b"cancelled", b"cancelled", b"cancelled", b"queued"]
+    done = upnext("cancel", child, cwd=tmp_path, UPNEXT_REDIS_URL=redis_url)
+    assert f"{child} and 1 unfinished job below it: cancelled." in done.stdout
+    assert states() == ["running", "cancelling", "queued", "cancelled"]
+
+    done = upnext("cancel", root, "--no-tree", cwd=tmp_path, UPNEXT_REDIS_URL=redis_url)
+    assert "its worker was told" in done.stdout
+    assert states() == ["cancelling", "cancelling", "queued", "cancelled"]
+    shown = upnext("status", root, cwd=tmp_path, UPNEXT_REDIS_URL=redis_url).stdout
+    assert "waits for" in shown
+    assert child in shown
+    assert sibling in shown
+
+    done = upnext("cancel", root, cwd=tmp_path, UPNEXT_REDIS_URL=redis_url)
+    assert f"{root} and 2 unfinished jobs below it: cancelled." in done.stdout
+    assert states() == ["cancelling", "cancelling", "cancelled", "cancelled"]
 
 
 def test_health(queue: Queue, redis_url: str, tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ OUTPUT = {
         "100 %: dog",
     ],
     "workflow_tree": ["Ann: 244.50", "Ben: 60.00", "Eve: 211.50"],
+    "groups": [
+        "served: soup, roast, cake",
+        "sent back: RuntimeError: it collapsed",
+        "the roast is cancelled",
+        "first on the table: omelette",
+    ],
     "cancel_and_deadlines": [
         "harbour: we stopped waiting; the job is running",
         "harbour: TaskExecutionError, cancelled: ",

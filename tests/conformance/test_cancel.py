@@ -14,7 +14,6 @@ from tests.conformance.subject import (
     record_of,
     submit,
 )
-from upnext.errors import JobRefusedError
 from upnext.model.outcome import Ending
 from upnext.model.status import JobStatus
 from upnext.store.cancel import CancelVerdict
@@ -101,43 +100,6 @@ async def test_a_missing_job_is_missing(store: Store) -> None:
 async def test_what_is_no_id_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="not a job id"):
         await store.cancel("work", "?")
-
-
-async def test_a_tree_is_cancelled_over_all_functions(store: Store) -> None:
-    await store.declare({"a": b"{}", "b": b"{}", "c": b"{}"})
-    root = new("a")
-    tree = {"parent_id": root.id, "root_id": root.id}
-    waits, delayed, runs, done = (
-        new("a", **tree),
-        new("b", delay=99, **tree),
-        new("b", **tree),
-        (new("c", **tree)),
-    )
-    other = new("a", parent_id="a-other", root_id="a-other")
-    await submit(store, root, waits, delayed, runs, done, other)
-    [finished] = (await store.claim("w1", [("c", 1)])).jobs
-    await store.settle("w1", [outcome(finished)])
-    await store.claim("w1", [("b", 1)])
-
-    assert await store.cancel_tree(root.id, "all of it") == 3
-    status = {job.id: (await record_of(store, job.id)).status for job in (waits, delayed, done)}
-    assert list(status.values()) == [
-        JobStatus.CANCELLED,
-        JobStatus.CANCELLED,
-        JobStatus.COMPLETE,
-    ]
-    running = await record_of(store, runs.id)
-    assert (running.status, running.cancel_requested) == (JobStatus.RUNNING, True)
-    assert (await record_of(store, root.id)).status is JobStatus.QUEUED, "below the root"
-    assert (await record_of(store, other.id)).status is JobStatus.QUEUED
-    for name in ("a", "b", "c"):
-        [answer] = await store.enqueue([new(name, **tree)])
-        assert isinstance(answer, JobRefusedError)
-
-
-async def test_an_unknown_tree_reaches_nothing(store: Store) -> None:
-    await store.declare({"work": b"{}"})
-    assert await store.cancel_tree("work-none", "?") == 0
 
 
 async def test_declared_functions_are_known(store: Store) -> None:

@@ -11,6 +11,9 @@ from upnext.model.outcome import Ending
 from upnext.model.status import JobStatus
 from upnext.store.store import Store
 
+GONE = "work-" + "a" * 32
+"""A job whose record is gone: perhaps jobs below it are not."""
+
 
 async def test_a_job_waits_until_it_is_claimed(store: Store) -> None:
     job = new(
@@ -177,7 +180,8 @@ async def test_a_cancelled_tree_refuses_children_and_says_so(store: Store) -> No
     await store.declare({"work": b"{}"})
     root = new()
     await submit(store, root)
-    await store.cancel_tree(root.id, "enough")
+    await claim_one(store)
+    await store.cancel_trees([root.id], "enough")
     child = new(parent_id=root.id, root_id=root.id)
     [answer] = await store.enqueue([child])
     assert isinstance(answer, JobRefusedError)
@@ -191,8 +195,8 @@ async def test_a_refused_child_joins_no_other_job(store: Store, subject: Subject
     heard: list[bytes] = []
     await store.subscribe("ch", heard.append, lambda: None).ready()
     await submit(store, new(key="k"))
-    await store.cancel_tree("work-r", "enough")
-    child = new(key="k", parent_id="work-r", root_id="work-r", waiter="ch")
+    await store.cancel_trees([GONE], "enough")
+    child = new(key="k", parent_id=GONE, root_id=GONE, waiter="ch")
     [answer] = await store.enqueue([child])
     assert isinstance(answer, JobRefusedError)
     await store.settle("w1", [outcome(await claim_one(store))])
@@ -202,6 +206,6 @@ async def test_a_refused_child_joins_no_other_job(store: Store, subject: Subject
 
 async def test_a_cancelled_tree_is_forgotten_after_a_day(store: Store, subject: Subject) -> None:
     await store.declare({"work": b"{}"})
-    await store.cancel_tree("work-r", "enough")
+    await store.cancel_trees([GONE], "enough")
     subject.advance(24 * 3_600_000 + 1_000)
-    await submit(store, new(parent_id="work-r", root_id="work-r"))
+    await submit(store, new(parent_id=GONE, root_id=GONE))

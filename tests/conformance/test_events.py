@@ -150,7 +150,8 @@ async def test_the_stream_of_events_is_bounded(subject: Subject) -> None:
 async def test_only_declared_keys_are_left_of_a_busy_life(server: ServerSubject) -> None:
     store = server.rebind(record_ttl=5_000)
     await store.declare({"work": b"{}"})
-    tree = {"parent_id": "work-r", "root_id": "work-r"}
+    root = "work-" + "0" * 32
+    tree = {"parent_id": root, "root_id": root, "budget": 60_000}
     await submit(store, *(new(key=f"k{n}", delay=n, **tree) for n in range(3)))
     await submit(store, *(new(priority=n, **tree) for n in range(4)), new(waiter="ch"))
     server.advance(10)
@@ -161,7 +162,7 @@ async def test_only_declared_keys_are_left_of_a_busy_life(server: ServerSubject)
     await store.claim("dead", [("work", 2)])
     server.advance(1_000)
     await rescue(store, 1_000)
-    await store.cancel_tree("work-r", "all")
+    await store.cancel_trees([root], "all")
     while jobs := (await store.claim("w1", [("work", 9)])).jobs:
         await store.settle("w1", [outcome(job) for job in jobs])
     assert await store.retire("w1", ["work"]) == 0
@@ -172,7 +173,7 @@ async def test_only_declared_keys_are_left_of_a_busy_life(server: ServerSubject)
     lanes = set(server.lanes())
     server.advance(25 * 3_600_000)
     own = ("lanes", "share", "definition", "journal")
-    permanent = {*(prefix + name for name in own), KEYS.functions, *lanes}
+    permanent = {*(prefix + name for name in own), KEYS.functions, KEYS.families, *lanes}
     left = {key.decode() for key in server.client.keys("*")}
     assert left == permanent | {prefix + "events"}
     assert server.client.pttl(prefix + "events") > 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -118,6 +120,82 @@ async def tree(depth: int) -> int:
     if depth == 0:
         return 1
     return await (await tree.submit(depth - 1)).value()
+
+
+@worker.task
+async def grow(branches: int, leaves: int) -> None:
+    """The root of a tree over all slots of all workers."""
+    async with beginning():
+        await straggler.submit()
+        for _ in range(branches):
+            await branch.submit(leaves)
+        await anyio.sleep_forever()
+
+
+@worker.task
+async def branch(leaves: int) -> None:
+    async with beginning():
+        try:
+            await upnext.submit_many(leaf, [{"n": n} for n in range(leaves)])
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(deadline=anyio.current_time() + 5, shield=True):
+                try:
+                    await leaf.submit(-1)
+                except upnext.JobRefusedError:
+                    note("refused")
+
+
+@worker.task
+async def leaf(n: int) -> None:
+    async with beginning():
+        await anyio.sleep_forever()
+
+
+@worker.task
+def straggler() -> None:
+    """Runs in a thread, until it is told."""
+    note("start")
+    try:
+        while True:
+            upnext.check_cancelled()
+            time.sleep(0.005)
+    finally:
+        note("stopped")
+
+
+@worker.task
+async def over_processes() -> None:
+    async with beginning():
+        await spin.submit(60.0)
+        await anyio.sleep_forever()
+
+
+@worker.task
+async def grouped(naps: int) -> None:
+    """Children of a block, one of which fails once all have begun."""
+    async with upnext.group() as g:
+        for _ in range(naps):
+            await g.submit(nap, 60.0)
+        await g.submit(breaks, 1.0)
+
+
+@worker.task
+async def breaks(seconds: float) -> None:
+    note("start")
+    await anyio.sleep(seconds)
+    raise ValueError("no luck")
+
+
+@asynccontextmanager
+async def beginning() -> AsyncGenerator[None]:
+    """Note the start of a job and its cancellation."""
+    note("start")
+    try:
+        yield
+    except anyio.get_cancelled_exc_class():
+        note("cancelled")
+        raise
 
 
 @worker.task(retries=3, retry_delay=0.05)

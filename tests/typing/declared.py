@@ -14,6 +14,7 @@ from upnext.client.cron_declarations import CronDeclarations
 from upnext.client.declarations import TaskDeclarations
 from upnext.client.event import EventHandle, send_event, send_event_sync
 from upnext.client.future import Future
+from upnext.client.group import Group, group
 from upnext.client.handle import TaskHandle
 from upnext.client.parallel import first_completed, gather, map_tasks, submit_many
 from upnext.client.result import TaskResult
@@ -106,6 +107,15 @@ async def uses() -> None:
     assert_type(await first_completed(future, timeout=1), float)
     assert_type(await map_tasks(sync, [{"a": 1}, (2,)]), list[str])
     assert_type(await submit_many(bare, [(1,)]), list[Future[list[int]]])
+    assert_type(await future.cancel("why", tree=False), bool)
+    assert_type(await future.unfinished(), list[str])
+    assert_type(await first_completed(future, cancel_others=False), float)
+    async with group(policy="wait_all", max_concurrency=3) as g:
+        assert_type(await g.submit(bare, 1, b="x"), Future[list[int]])
+        assert_type(await g.submit(sync, 1), Future[str])
+        assert_type(await g.submit(called.options(priority=1), 1, 2, scale=2.0), Future[float])
+    assert_type(g, Group)
+    assert_type(g.first, TaskResult[Any] | None)
     handle: TaskHandle[[int], str] = sync
     await handle.submit(1)
 
@@ -180,3 +190,6 @@ async def mistakes() -> None:
     await mail.send(1, nota="x")  # pyright: ignore[reportCallIssue]
     stock.send_sync()  # pyright: ignore[reportCallIssue]
     paid.on(retires=1)  # pyright: ignore[reportCallIssue]
+    async with group(policy="fail_slow") as g:  # pyright: ignore[reportArgumentType]
+        await g.submit(bare, "1")  # pyright: ignore[reportArgumentType]
+        await g.submit(sync)  # pyright: ignore[reportCallIssue]

@@ -20,14 +20,8 @@ from upnext.redis.url import Address
 from upnext.settings import Settings
 from upnext.store.blocking import BlockingStore
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import (
-    CancelVerdict,
-    cancel_call,
-    cancel_tree_call,
-    parse_cancelled,
-)
+from upnext.store.cancel import CancelledTree, CancelVerdict
 from upnext.store.enlist import enlist_call
-from upnext.store.lookup import parse_record
 from upnext.store.pause import parse_paused
 from upnext.store.scripts import library
 from upnext.store.survey import parse_view, survey_call
@@ -39,9 +33,7 @@ PATIENCE = 1.0
 class _Client(Protocol):
     """What is used of redis-py's blocking client, whose own annotations mix in the async one."""
 
-    def hgetall(self, name: str) -> dict[bytes, bytes]: ...
     def hget(self, name: str, key: str) -> bytes | None: ...
-    def hvals(self, name: str) -> list[bytes]: ...
     def get(self, name: bytes) -> bytes | None: ...
     def scan_iter(self, match: str, count: int) -> Iterator[bytes]: ...
     def ping(self) -> bool: ...
@@ -62,22 +54,24 @@ class Broker:
 
     def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it."""
-        return parse_record(job_id, self._client.hgetall(self._job_key(job_id)))
+        self._check(job_id)
+        return self._store.lookup(job_id)
+
+    def unfinished(self, job_id: str) -> list[str]:
+        """The ids of the unfinished jobs below a job."""
+        self._check(job_id)
+        return self._store.living(job_id)
 
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job."""
-        self._job_key(job_id)
-        call = cancel_call(self.keys, self.bounds, job_id, reason)
-        (reply,) = self._caller.call_many([call], idempotent=True)
-        return parse_cancelled(reply)
+        self._check(job_id)
+        return self._store.cancel(job_id, reason)
 
-    def cancel_tree(self, root_id: str, reason: str) -> int:
-        """Cancel every unfinished job below a root; the answer counts those reached."""
-        calls = [
-            cancel_tree_call(self.keys, self.bounds, name.decode(), root_id, reason)
-            for name in self._client.hvals(self.keys.functions)
-        ]
-        return sum(self._caller.call_many(calls, idempotent=True))
+    def cancel_tree(self, job_id: str, reason: str) -> CancelledTree:
+        """Cancel a job and every unfinished job below it."""
+        self._check(job_id)
+        (cancelled,) = self._store.cancel_trees((job_id,), reason)
+        return cancelled
 
     def functions(self) -> list[str]:
         """The names of all functions that a worker ever declared."""
@@ -135,9 +129,9 @@ class Broker:
                 found.append(cast("dict[str, Any]", record))
         return sorted(found, key=lambda one: (str(one.get("worker_name")), str(one.get("id"))))
 
-    def _job_key(self, job_id: str) -> str:
+    def _check(self, job_id: str) -> None:
         try:
-            return self.keys.job(job_id)
+            self.keys.job(job_id)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from upnext import __version__
 from upnext.cli.crons import cron_facts, schedule_of, scheduled
 from upnext.cli.loader import tasks_of
+from upnext.cli.reports import progress_of, started_of
 from upnext.cli.visible import one_line, visible, within_json
 from upnext.contracts.handlers import decode_handler, event_of
 from upnext.model.event import EventsView
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 WIDTH_OF_A_FILE = 160
 """Columns where nobody says how many there are: wide enough for a job id beside its label."""
 
+SHOWN = 20
+"""Jobs below a cancelled one that are listed by their ids."""
+
 _COLOURS = {
     JobStatus.SCHEDULED: "cyan",
     JobStatus.QUEUED: "cyan",
     JobStatus.RUNNING: "blue",
+    JobStatus.CANCELLING: "yellow",
     JobStatus.COMPLETE: "green",
     JobStatus.FAILED: "red",
     JobStatus.CANCELLED: "yellow",
@@ -202,13 +207,13 @@ def _handlers(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
     ]
 
 
-def job(record: JobRecord) -> RenderableType:
-    """Everything known of one job."""
-    started = _started(record)
+def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
+    """Everything known of one job; `below` are the jobs that a cancelled one waits for."""
+    started = started_of(record)
     facts = {
         "job": record.id,
         "function": record.function,
-        "status": Text(record.status.value, style=_COLOURS[record.status]),
+        "status": Text(record.state.value, style=_COLOURS[record.state]),
         "attempt": str(record.attempt) if record.attempt else None,
         "priority": str(record.priority) if record.priority else None,
         "submitted": moment(record.created_at),
@@ -216,7 +221,7 @@ def job(record: JobRecord) -> RenderableType:
         "deadline": moment(record.deadline),
         "claimed": None if started else moment(record.claimed_at),
         "started": moment(started),
-        "progress": _progress(record),
+        "progress": progress_of(record),
         "finished": moment(record.finished_at),
         "took": _took(record),
         "worker": record.worker,
@@ -227,6 +232,7 @@ def job(record: JobRecord) -> RenderableType:
         "cancel": "requested" if record.cancel_requested else None,
         "reason": record.reason,
         "event": event_of(record.source),
+        "waits for": _some(below),
     }
     parts: list[RenderableType] = [_facts(facts), *_block("arguments", record.arguments)]
     if record.checkpoint and not record.status.is_terminal():
@@ -238,19 +244,19 @@ def job(record: JobRecord) -> RenderableType:
     return Group(*parts)
 
 
-def as_json(record: JobRecord) -> dict[str, Any]:
+def as_json(record: JobRecord, below: Sequence[str] = ()) -> dict[str, Any]:
     """What `status --json` prints: times in UTC, payloads as the JSON they are."""
     return {
         "id": record.id,
         "function": record.function,
-        "status": record.status.value,
+        "status": record.state.value,
         "attempt": record.attempt,
         "delivery": record.delivery,
         "priority": record.priority,
         "created_at": moment(record.created_at),
         "due_at": moment(record.due_at),
         "claimed_at": moment(record.claimed_at),
-        "started_at": moment(_started(record)),
+        "started_at": moment(started_of(record)),
         "finished_at": moment(record.finished_at),
         "deadline": moment(record.deadline),
         "parent_id": record.parent_id or None,
@@ -260,6 +266,7 @@ def as_json(record: JobRecord) -> dict[str, Any]:
         "rescues": record.rescues,
         "cancel_requested": record.cancel_requested,
         "reason": record.reason or None,
+        "waits_for": list(below),
         "progress": record.progress,
         "progress_message": record.progress_message or None,
         "checkpoint": read_json(record.checkpoint),
@@ -321,20 +328,11 @@ def moment(milliseconds: int | None) -> str | None:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _started(record: JobRecord) -> int | None:
-    """When the job's present or last attempt started, as far as it is known: while it runs, a job
-    that says nothing is only known to be claimed."""
-    started, claimed = record.started_at, record.claimed_at
-    if record.status.is_terminal():
-        return started
-    return started if started and claimed and started >= claimed else None
-
-
-def _progress(record: JobRecord) -> str | None:
-    if record.progress is None:
-        return None
-    shown = f"{record.progress * 100:.4g} %"
-    return f"{shown}, {record.progress_message}" if record.progress_message else shown
+def _some(job_ids: Sequence[str]) -> Text:
+    lines = [one_line(job_id) for job_id in job_ids[:SHOWN]]
+    if more := len(job_ids) - len(lines):
+        lines.append(f"and {more} more")
+    return Text("\n".join(lines))
 
 
 def _took(record: JobRecord) -> str | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from contextvars import ContextVar
 
 import anyio
 
 from upnext.client.ended import Ended
+from upnext.client.ends import Ends
+from upnext.client.patience import first_look, next_look
 from upnext.client.ports import Ear, Queue
 from upnext.client.waits import Wait, Waits
 from upnext.errors import JobNotFoundError, JobRefusedError
@@ -73,6 +76,9 @@ class Client:
         self._listen()
         # Listed before it is submitted: the push may come before the reply.
         wait, job_id = self._waits.add(job.id), job.id
+        wait.look_in = first_look(job)
+        if (noted := waited_for.get()) is not None:
+            noted[job_id] = self
         try:
             answer = await self.submit(job)
             await self._confirm()
@@ -81,6 +87,8 @@ class Client:
                 self._waits.move(wait, job_id, answer.id)
                 job_id = answer.id
                 wait.wake()
+                if noted is not None:
+                    del noted[job.id]  # it is somebody else's
             ended = await self._until_ended(wait, job_id, timeout)
             return ended if ended.function else ended.of_job(job)
         finally:
@@ -110,6 +118,16 @@ class Client:
             return await self._until_ended(wait, job_id, timeout)
         finally:
             self._waits.drop(wait, job_id)
+
+    async def ends(self) -> Ends:
+        """Hear the ends of many jobs at once, submitted with this client's `channel` as waiter.
+
+        Raises:
+            redis.exceptions.RedisError: the queue cannot be reached, or lets nobody listen.
+        """
+        self._listen()
+        await self._confirm()
+        return Ends(self.store, self.channel, self._waits)
 
     def close(self) -> None:
         """Stop listening. Those who still wait are not told of anything any more."""
@@ -141,7 +159,11 @@ class Client:
 
     async def _attend(self, wait: Wait, job_id: str) -> Ended:
         while True:
-            await self.store.attend(wait)
+            if wait.look_in is None:
+                await self.store.attend(wait)
+            else:
+                with anyio.move_on_after(wait.look_in):
+                    await self.store.attend(wait)
             if wait.ended is not None:
                 return wait.ended
             wait.done = False
@@ -154,5 +176,10 @@ class Client:
             return wait.ended
         if record is None:
             raise JobNotFoundError(job_id)
-        wait.record = record
+        wait.record, wait.look_in = record, next_look(record)
         return Ended.of_record(record) if record.status.is_terminal() else None
+
+
+waited_for: ContextVar[dict[str, Client] | None] = ContextVar("upnext_waited_for", default=None)
+"""Where a helper that may have to cancel them has the jobs noted that are submitted and waited for
+in one call; job id -> its queue's client."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from upnext.client import sync
 from upnext.client.connect import connect
+from upnext.client.ended import Ended
 from upnext.client.following import Log, Output, ProgressOf
 from upnext.client.ports import Origin
 from upnext.client.result import TaskResult, result_of
 from upnext.errors import JobNotFoundError
 from upnext.model.report import LogLine, Progress
 from upnext.model.status import JobStatus
-from upnext.store.cancel import CancelVerdict
 from upnext.tasks.definition import TaskDefinition
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Future(Generic[T]):
         origin: Whose queue it is in; None: what the settings say.
     """
 
-    __slots__ = ("_definition", "_origin", "job_id")
+    __slots__ = ("_definition", "_ended", "_origin", "job_id")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Future(Generic[T]):
         self.job_id = job_id
         self._definition = definition
         self._origin = origin
+        self._ended: Ended | None = None
 
     async def result(self, timeout: float | None = None) -> TaskResult[T]:
         """Wait until the job ends. Inside a job, its slot is lent meanwhile.
@@ -58,9 +60,11 @@ class Future(Generic[T]):
 
         Cancelling stops the waiting, not the job.
         """
-        client = await connect(self.url)
-        ended = await client.end_of(self.job_id, timeout)
-        return result_of(ended, self._definition and self._definition.result)
+        ended = self._ended
+        if ended is None:
+            client = await connect(self.url)
+            ended = await client.end_of(self.job_id, timeout)
+        return self.result_as(ended)
 
     async def value(self, timeout: float | None = None) -> T:
         """Wait until the job ends, and return what its function returned. Raises as `result`."""
@@ -69,30 +73,53 @@ class Future(Generic[T]):
     async def status(self) -> JobStatus:
         """Where the job stands now.
 
+        CANCELLING is a running job whose cancellation was asked for. Its function unwinds, or is
+        over and waits for the jobs below it: `unfinished()` names those.
+
         Raises:
             JobNotFoundError: there is no record of it (any more).
             redis.exceptions.RedisError: the queue cannot be reached.
         """
         client = await connect(self.url)
-        record = await client.store.lookup(self.job_id)
+        record = await client.store.watch(self.job_id, "")
         if record is None:
             raise JobNotFoundError(self.job_id)
-        return record.status
+        return record.state
 
-    async def cancel(self, reason: str | None = None) -> bool:
-        """Cancel the job: at once while it waits; a running one through its worker.
-
-        Args:
-            reason: Why, in words; kept with the job.
-
-        Returns:
-            False when it is over already, or there is no such job.
+    async def unfinished(self) -> list[str]:
+        """The ids of the jobs below this one that are not over: those it submitted, and so on.
 
         Raises:
             redis.exceptions.RedisError: the queue cannot be reached.
         """
         client = await connect(self.url)
-        return was_reached(await client.store.cancel(self.job_id, reason or ""))
+        return await client.store.living(self.job_id)
+
+    async def cancel(self, reason: str | None = None, *, tree: bool = True) -> bool:
+        """Cancel the job and all jobs below it: those it submitted, those they submitted, ...
+
+        Waiting ones are over at once; running ones are cancelled through their workers; new ones
+        are refused. A running job is `cancelled` when those below it are over. Returns when the
+        cancellation was passed on, not when it took effect: `result()` waits for that.
+
+        Args:
+            reason: Why, in words; kept with the jobs.
+            tree: False leaves the jobs below it alone.
+
+        Returns:
+            False when all of it is over already, or there is no such job.
+
+        Raises:
+            redis.exceptions.RedisError: the queue cannot be reached.
+
+        Cancelled on its way, it may have reached only a part; of a running job its worker sees to
+        the rest.
+        """
+        client = await connect(self.url)
+        if not tree:
+            return (await client.store.cancel(self.job_id, reason or "")).reached
+        (cancelled,) = await client.store.cancel_trees((self.job_id,), reason or "")
+        return cancelled.reached
 
     def progress(self) -> ProgressOf:
         """Hear how far the job is: `async for progress in future.progress()`.
@@ -145,8 +172,8 @@ class Future(Generic[T]):
         """`result` for code that does not await. Blocks the thread."""
         if sync.may_await():
             return sync.through_loop(self.result, timeout)
-        ended = sync.blocking_client(self.url).end_of(self.job_id, timeout)
-        return result_of(ended, self._definition and self._definition.result)
+        ended = self._ended or sync.blocking_client(self.url).end_of(self.job_id, timeout)
+        return self.result_as(ended)
 
     def value_sync(self, timeout: float | None = None) -> T:
         """`value` for code that does not await. Blocks the thread."""
@@ -159,14 +186,31 @@ class Future(Generic[T]):
         record = sync.blocking_client(self.url).store.lookup(self.job_id)
         if record is None:
             raise JobNotFoundError(self.job_id)
-        return record.status
+        return record.state
 
-    def cancel_sync(self, reason: str | None = None) -> bool:
+    def unfinished_sync(self) -> list[str]:
+        """`unfinished` for code that does not await. Blocks the thread."""
+        if sync.must_await():
+            return sync.through_loop(self.unfinished)
+        return sync.blocking_client(self.url).store.living(self.job_id)
+
+    def cancel_sync(self, reason: str | None = None, *, tree: bool = True) -> bool:
         """`cancel` for code that does not await. Blocks the thread."""
         if sync.must_await():
-            return sync.through_loop(self.cancel, reason)
+            return sync.through_loop(partial(self.cancel, reason, tree=tree))
         store = sync.blocking_client(self.url).store
-        return was_reached(store.cancel(self.job_id, reason or ""))
+        if not tree:
+            return store.cancel(self.job_id, reason or "").reached
+        (cancelled,) = store.cancel_trees((self.job_id,), reason or "")
+        return cancelled.reached
+
+    def result_as(self, ended: Ended) -> TaskResult[T]:
+        """What `result` makes of the job's end; raises as it does."""
+        return result_of(ended, self._definition and self._definition.result)
+
+    def keep(self, ended: Ended) -> None:
+        """Remember how the job ended: nobody needs to ask the queue again."""
+        self._ended = ended
 
     @property
     def url(self) -> str | None:
@@ -175,8 +219,3 @@ class Future(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Future({self.job_id!r})"
-
-
-def was_reached(verdict: CancelVerdict) -> bool:
-    """Whether a cancellation came in time."""
-    return verdict in (CancelVerdict.CANCELLED, CancelVerdict.REQUESTED)

@@ -232,10 +232,20 @@ class TaskHandle(Generic[P, T]):
         """The idempotency key that `options` set, or ''."""
         return self._options.key
 
-    def job(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, waiter: str = "") -> NewJob:
-        """The job that a submit with these arguments would make; nothing is sent."""
+    def job(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        waiter: str = "",
+        budget: int | None = None,
+    ) -> NewJob:
+        """The job that a submit with these arguments would make; nothing is sent.
+
+        `waiter` and `budget` as in `upnext.client.submission.new_job`.
+        """
         arguments = self.definition.arguments.encode(args, kwargs)
-        return new_job(self.definition, self._options, arguments, waiter=waiter)
+        return new_job(self.definition, self._options, arguments, waiter=waiter, budget=budget)
 
     def future(self, job_id: str) -> Future[T]:
         """The future of a job of this task whose id was kept."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast, overload
 
 import anyio
 from anyio.abc import TaskStatus
+from redis.exceptions import RedisError
 
-from upnext.client.client import Client
+from upnext.client.client import Client, waited_for
 from upnext.client.connect import connect
 from upnext.client.future import Future
 from upnext.client.handle import TaskHandle
@@ -19,6 +21,8 @@ from upnext.model.job import Enqueued, NewJob
 __all__ = ["first_completed", "gather", "map_tasks", "submit_many"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("upnext.client")
 
 Arguments = Mapping[str, Any] | tuple[Any, ...]
 """Arguments of one call: by name, or by position."""
@@ -31,35 +35,44 @@ IN_FLIGHT = 2
 
 @overload
 async def gather(
-    *awaitables: Future[T] | Awaitable[T], return_exceptions: Literal[False] = False
+    *awaitables: Future[T] | Awaitable[T],
+    return_exceptions: Literal[False] = False,
+    cancel_others: bool = False,
 ) -> list[T]: ...
 @overload
 async def gather(
-    *awaitables: Future[T] | Awaitable[T], return_exceptions: bool
+    *awaitables: Future[T] | Awaitable[T], return_exceptions: bool, cancel_others: bool = False
 ) -> list[T | Exception]: ...
 async def gather(
-    *awaitables: Future[Any] | Awaitable[Any], return_exceptions: bool = False
+    *awaitables: Future[Any] | Awaitable[Any],
+    return_exceptions: bool = False,
+    cancel_others: bool = False,
 ) -> list[Any]:
     """Wait for all of them, together.
 
     Args:
         *awaitables: A future yields its job's value, anything else what awaiting it gives.
         return_exceptions: Put errors in their places instead of raising the first one.
+        cancel_others: After an error, cancel the jobs of the others, too, with all below them:
+            those of futures, and those that a `wait` in an awaitable submitted.
 
     Returns:
         The values in the order of the arguments.
 
     Raises:
-        Exception: the first error; waiting for the others is cancelled, their jobs are not.
+        Exception: the first error; waiting for the others is cancelled, their jobs are not,
+            unless `cancel_others` says so.
 
-    Cancelling cancels the waiting for all of them.
+    Cancelling cancels the waiting for all of them. To have jobs never outlive the code that
+    submits them, use `upnext.group`.
     """
     values: list[Any] = [None] * len(awaitables)
     errors: list[Exception] = []
+    jobs = _JobsOf(awaitables)
 
-    async def wait_for(place: int, awaitable: Future[Any] | Awaitable[Any]) -> None:
+    async def wait_for(place: int) -> None:
         try:
-            values[place] = await _value_of(awaitable)
+            values[place] = await jobs.value(place)
         except Exception as error:
             if return_exceptions:
                 values[place] = error
@@ -68,9 +81,11 @@ async def gather(
             group.cancel_scope.cancel("another one failed")
 
     async with anyio.create_task_group() as group:
-        for place, awaitable in enumerate(awaitables):
-            group.start_soon(wait_for, place, awaitable)
+        for place in range(len(awaitables)):
+            group.start_soon(wait_for, place)
     if errors:
+        if cancel_others:
+            await jobs.cancel("another job that was waited for failed")
         raise errors[0]
     return values
 
@@ -117,18 +132,24 @@ async def map_tasks(
     return [values[place] for place in range(len(values))]
 
 
-async def first_completed(*awaitables: Future[T] | Awaitable[T], timeout: float | None = None) -> T:
+async def first_completed(
+    *awaitables: Future[T] | Awaitable[T],
+    timeout: float | None = None,
+    cancel_others: bool = True,
+) -> T:
     """Wait until one of them succeeds.
 
     Args:
         *awaitables: A future yields its job's value, anything else what awaiting it gives.
         timeout: Seconds to wait; None: until one succeeds or all have failed.
+        cancel_others: Cancel the jobs of the others, too, with all below them: those of futures,
+            and those that a `wait` in an awaitable submitted. Their end is not waited for.
 
     Returns:
-        The first value. Waiting for the others is cancelled, their jobs are not.
+        The first value. Waiting for the others is cancelled.
 
     Raises:
-        TimeoutError: none of them succeeded in time.
+        TimeoutError: none of them succeeded in time; the jobs go on.
         Exception: the only one failed.
         ExceptionGroup: all of several failed.
         ValueError: there is nothing to wait for.
@@ -137,10 +158,11 @@ async def first_completed(*awaitables: Future[T] | Awaitable[T], timeout: float 
         raise ValueError("first_completed() needs at least one future or awaitable")
     values: list[T] = []
     errors: list[Exception] = []
+    jobs = _JobsOf(awaitables)
 
-    async def wait_for(awaitable: Future[T] | Awaitable[T]) -> None:
+    async def wait_for(place: int) -> None:
         try:
-            values.append(await _value_of(awaitable))
+            values.append(await jobs.value(place))
         except Exception as error:
             errors.append(error)
         else:
@@ -148,9 +170,11 @@ async def first_completed(*awaitables: Future[T] | Awaitable[T], timeout: float 
 
     with anyio.move_on_after(timeout):
         async with anyio.create_task_group() as group:
-            for awaitable in awaitables:
-                group.start_soon(wait_for, awaitable)
+            for place in range(len(awaitables)):
+                group.start_soon(wait_for, place)
     if values:
+        if cancel_others:
+            await jobs.cancel("another job that was waited for was first")
         return values[0]
     if len(errors) < len(awaitables):
         raise TimeoutError(f"none of {len(awaitables)} succeeded within {timeout:g} s")
@@ -247,10 +271,41 @@ def _spread(given: Arguments) -> tuple[tuple[Any, ...], dict[str, Any]]:
     )
 
 
-async def _value_of(awaitable: Future[Any] | Awaitable[Any]) -> Any:
-    if isinstance(awaitable, Future):
-        return await awaitable.value()
-    return await awaitable
+class _JobsOf:
+    """Some awaitables, and the jobs that they wait for."""
+
+    def __init__(self, awaitables: Sequence[Future[Any] | Awaitable[Any]]) -> None:
+        self._awaitables = awaitables
+        self._noted: list[dict[str, Client]] = [{} for _ in awaitables]
+        self._over: set[int] = set()
+
+    async def value(self, place: int) -> Any:
+        """What awaiting one of them gives. Call it in a task of its own."""
+        awaitable = self._awaitables[place]
+        waited_for.set(self._noted[place])
+        try:
+            value = await (awaitable.value() if isinstance(awaitable, Future) else awaitable)
+        except Exception:
+            self._over.add(place)
+            raise
+        self._over.add(place)
+        return value
+
+    async def cancel(self, reason: str) -> None:
+        """Cancel the jobs of those that neither gave a value nor failed."""
+        jobs: dict[Client, list[str]] = {}
+        try:
+            for place, awaitable in enumerate(self._awaitables):
+                if place in self._over:
+                    continue
+                if isinstance(awaitable, Future):
+                    jobs.setdefault(await connect(awaitable.url), []).append(awaitable.job_id)
+                for job_id, client in self._noted[place].items():
+                    jobs.setdefault(client, []).append(job_id)
+            for client, ids in jobs.items():
+                await client.store.cancel_trees(ids, reason)
+        except RedisError as error:  # not worth the value that is there, or the error
+            logger.warning("cannot cancel jobs that nobody waits for any more: %s", error)
 
 
 def _first(error: BaseException) -> BaseException:

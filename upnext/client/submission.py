@@ -9,6 +9,7 @@ import anyio
 from upnext.client.options import SubmitOptions
 from upnext.model.identity import new_job_id
 from upnext.model.job import NewJob
+from upnext.model.lineage import child_path
 from upnext.tasks.context import current_context
 from upnext.tasks.definition import TaskDefinition
 
@@ -32,11 +33,14 @@ def new_job(
     """
     job_id = new_job_id(definition.tag)
     deadline, own_budget = options.deadline, options.budget
-    parent_id, root_id = "", job_id
+    parent_id, root_id, path = "", job_id, ""
     context = current_context.get(None)
     if context is not None:
         if context.root_id:  # '' in a direct call, which is no job
             parent_id, root_id = context.job_id, context.root_id
+            path = child_path(parent_id, root_id, context.path)
+            if context.lender is not None:
+                context.lender.parent = True
         if context.deadline is not None and (deadline is None or context.deadline < deadline):
             deadline = context.deadline
     if budget is None or (own_budget is not None and own_budget < budget):
@@ -55,6 +59,7 @@ def new_job(
         root_id=root_id,
         waiter=waiter,
         limit_keys=definition.limit_keys(arguments),
+        path=path,
     )
 
 

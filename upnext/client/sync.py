@@ -23,6 +23,7 @@ from anyio.lowlevel import current_token
 
 from upnext.client.connect import bound_blocking, bound_loop, is_of_everybody, locate
 from upnext.client.ended import Ended
+from upnext.client.patience import first_look, next_look
 from upnext.client.ports import BlockingQueue, Hearing, Origin
 from upnext.errors import JobNotFoundError, JobRefusedError
 from upnext.model.identity import new_worker_id
@@ -166,6 +167,7 @@ class BlockingClient:
     ) -> Ended:
         """Hear of the end; `known` is the job where the queue need not be asked what it is."""
         began, job = time.monotonic(), known
+        look_in = None if known is None else first_look(known)
         while True:
             if job is None:
                 job = self.store.watch(job_id, channel)
@@ -173,10 +175,11 @@ class BlockingClient:
                     raise JobNotFoundError(job_id)
                 if job.status.is_terminal():
                     return Ended.of_record(job)
+                look_in = next_look(job)
             left = QUIET if timeout is None else began + timeout - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"job {job_id} did not end within {timeout:g} s; it goes on")
-            payload = listener.hear(min(left, QUIET))
+            payload = listener.hear(min(left, QUIET, QUIET if look_in is None else look_in))
             if payload is None:
                 job = None
             elif (ended := Ended.of_notice(payload)).id == job_id:

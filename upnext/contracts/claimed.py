@@ -1,7 +1,7 @@
 """A claimed job on its way to the worker: the row of a reply, and the message that hands it over.
 
 The row is `{id, arguments, attempt, delivery, created}`; with more to the job than that,
-`{..., priority, deadline, parent, root, rescues, key, source, checkpoint}`
+`{..., priority, deadline, parent, root, rescues, key, source, checkpoint, path}`
 follow.
 """
 
@@ -18,9 +18,9 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
     job_id = row[0].decode()
     if len(row) == 5:  # a plain job, as most are
         priority = deadline = rescues = 0
-        parent = root = key = source = checkpoint = b""
+        parent = root = key = source = checkpoint = path = b""
     else:
-        priority, deadline, parent, root, rescues, key, source, checkpoint = row[5:]
+        priority, deadline, parent, root, rescues, key, source, checkpoint, path = row[5:]
     return Job(
         id=job_id,
         function=function,
@@ -37,6 +37,7 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
         key=key.decode(),
         source=source,
         checkpoint=checkpoint,
+        path=path.decode(),
     )
 
 
@@ -56,6 +57,7 @@ def row_of(job: Job) -> list[bytes]:
         job.key,
         job.source,
         job.checkpoint,
+        job.path,
     )
     return [value if isinstance(value, bytes) else str(value).encode() for value in values]
 

@@ -14,8 +14,10 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     share           string   counter behind the weighted share of low priorities
     scheduled       zset     job id -> Unix ms when it is due
     key:<key>       string   idempotency key -> id of the unfinished job that holds it
+    deadlines       zset     unfinished jobs with a deadline -> Unix ms
     family:<root>   set      unfinished jobs below a root, for cancelling a tree
-    cancelled       zset     cancelled roots -> Unix ms when the mark may go
+    cancelled       zset     cancelled trees, and `<root> <token>` for parts of one -> Unix ms when
+                             the mark may go
     dead            zset     dead letters -> Unix ms
     strange         stream   entries that no job stands behind, kept for a human
     hungry          zset     channels of workers with free slots and nothing to do -> since when
@@ -44,7 +46,7 @@ Under the prefix of a routing group, `upnext:{<workspace>:@<tag>}:`
     line            zset     channels of workers that want more -> since when
 
 Per workspace, outside any function: `upnext:<workspace>:functions`, `:paused`, `:crons`,
-`:worker:<id>`.
+`:families`, `:worker:<id>`.
 
 Events have a tag of their own, which no function can have: `upnext:{<workspace>:@events}:`
 
@@ -153,6 +155,11 @@ class Keys:
     def crons(self) -> str:
         """Hash: function prefix -> function name, of every function that ever had a schedule."""
         return f"upnext:{self.workspace}:crons"
+
+    @property
+    def families(self) -> str:
+        """Set: the names of all functions that another job ever submitted a job of."""
+        return f"upnext:{self.workspace}:families"
 
     def worker(self, worker_id: str) -> str:
         """The heartbeat record of one worker."""

@@ -39,6 +39,8 @@ class NewJob:
     """The channel on which somebody already waits for the result."""
     limit_keys: str = ""
     """Whose share of the limits it counts against: see `upnext.model.limits.limit_keys`."""
+    path: str = ""
+    """The jobs between its root and itself; see `upnext.model.lineage`."""
 
     @property
     def tag(self) -> str:
@@ -79,6 +81,8 @@ class Job:
     source: bytes
     checkpoint: bytes = b""
     """JSON of the state that an earlier attempt saved; empty when none did."""
+    path: str = ""
+    """The jobs between its root and itself; see `upnext.model.lineage`."""
 
     @property
     def held(self) -> Held:
@@ -121,6 +125,15 @@ class JobRecord:
     checkpoint: bytes = b""
     """JSON of the state it saved last."""
     checkpoint_at: int | None = None
+    time_left: int | None = None
+    """Milliseconds until its deadline, where a watch found an unfinished job that has one."""
+
+    @property
+    def state(self) -> JobStatus:
+        """The status as people are told it: a running job that is cancelled is CANCELLING."""
+        if self.status is JobStatus.RUNNING and self.cancel_requested:
+            return JobStatus.CANCELLING
+        return self.status
 
 
 @frozen(kw_only=True)

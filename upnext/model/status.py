@@ -19,6 +19,9 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     """Its deadline passed before it could finish."""
+    CANCELLING = "cancelling"
+    """It runs and is being cancelled, or its function is over and jobs below it are not. Shown to
+    people, never stored: the stored status is RUNNING until the end."""
 
     # The names that earlier users know.
     PENDING = "scheduled"
@@ -37,9 +40,10 @@ class JobStatus(StrEnum):
 TERMINAL = frozenset({JobStatus.COMPLETE, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED})
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.SCHEDULED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
+    JobStatus.SCHEDULED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.EXPIRED}),
-    JobStatus.RUNNING: TERMINAL | {JobStatus.SCHEDULED, JobStatus.QUEUED},
+    JobStatus.RUNNING: TERMINAL | {JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.CANCELLING},
+    JobStatus.CANCELLING: TERMINAL,
     **{state: frozenset[JobStatus]() for state in TERMINAL},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import redis
@@ -19,9 +20,20 @@ from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.redis.blocking import BlockingCaller
 from upnext.redis.retry import Backoff
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict, cancel_call, parse_cancelled
+from upnext.store.cancel import (
+    CancelledTree,
+    CancelVerdict,
+    Steps,
+    below_steps,
+    cancel_call,
+    family_functions,
+    heads_calls,
+    parse_cancelled,
+    parse_heads,
+)
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.follow import follow_call, parse_heard
+from upnext.store.living import living_steps
 from upnext.store.lookup import parse_record
 from upnext.store.pause import pause_all_command, pause_call
 from upnext.store.permit import permit_call
@@ -37,6 +49,7 @@ from upnext.store.scripts import library
 from upnext.store.send import parse_sent, send_calls
 from upnext.store.watch import watch_call
 
+R = TypeVar("R")
 V = TypeVar("V")
 
 PATIENCE = 10.0
@@ -59,12 +72,21 @@ class BlockingStore:
         self, client: redis.Redis, keys: Keys, bounds: Bounds, *, patience: float = PATIENCE
     ) -> None:
         self._client = client
+        self._patience = patience
         self._call = BlockingCaller(client, library(), patience=patience)
         self.keys = keys
         self.bounds = bounds
+        self._families: set[str] = set()
+        """Functions whose families are known to exist."""
 
     def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order. Sent again safely: ids make it so."""
+        for job in jobs:
+            if job.parent_id and job.function not in self._families:
+                _patiently(
+                    partial(self._client.sadd, self.keys.families, job.function), self._patience
+                )
+                self._families.add(job.function)
         calls = list(enqueue_calls(self.keys, self.bounds, jobs))
         replies = self._call.call_many(calls, idempotent=True)
         return [answer for reply in replies for answer in parse_enqueued(reply)]
@@ -81,13 +103,29 @@ class BlockingStore:
         [reply] = self._call.call_many([call], idempotent=True)
         return parse_cancelled(reply)
 
+    def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them, and refuse new ones there."""
+        calls = heads_calls(self.keys, self.bounds, job_ids, reason)
+        heads = parse_heads(job_ids, self._call.call_many(calls, idempotent=True))
+        names = self._with_families() if any(head.ran for head in heads) else []
+        return self._take(below_steps(self.keys, self.bounds, heads, names, reason))
+
+    def living(self, job_id: str) -> list[str]:
+        """The ids of the unfinished jobs below a job."""
+        key = self.keys.job(job_id)
+        ask = partial(cast("Any", self._client).hget, key, "root")
+        root: bytes | None = _patiently(ask, self._patience)
+        root_id = job_id if root is None else root.decode()
+        return self._take(living_steps(self.keys, job_id, root_id, self._with_families()))
+
     def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it."""
         return self.watch(job_id, "")
 
     def watch(self, job_id: str, channel: str) -> JobRecord | None:
         """Look up a job and, unless it is over, have `channel` told when it is."""
-        [reply] = self._call.call_many([watch_call(self.keys, job_id, channel)], idempotent=True)
+        call = watch_call(self.keys, self.bounds, job_id, channel)
+        [reply] = self._call.call_many([call], idempotent=True)
         return parse_record(job_id, reply)
 
     def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
@@ -179,6 +217,21 @@ class BlockingStore:
         """Close all connections."""
         self._client.close()
 
+    def _with_families(self) -> list[str]:
+        """The functions that may have jobs below other jobs."""
+        keys, ask = self.keys, cast("Any", self._client)
+        declared = _patiently(partial(ask.hvals, keys.functions), self._patience)
+        submitted = _patiently(partial(ask.smembers, keys.families), self._patience)
+        return family_functions([declared, submitted])
+
+    def _take(self, steps: Steps[R]) -> R:
+        try:
+            calls = next(steps)
+            while True:
+                calls = steps.send(self._call.call_many(calls, idempotent=True))
+        except StopIteration as end:
+            return end.value
+
 
 class _PubSub(Protocol):
     """What is used of redis-py's subscriber, which has no annotations of its own."""
@@ -246,9 +299,9 @@ class Listener:
         return pubsub
 
 
-def _patiently(attempt: Callable[[], V]) -> V:
+def _patiently(attempt: Callable[[], V], patience: float = PATIENCE) -> V:
     """Do what may be done twice, again and again while the server cannot be reached."""
-    give_up_at = time.monotonic() + PATIENCE
+    give_up_at = time.monotonic() + patience
     backoff, failures = Backoff(), 0
     while True:
         try:

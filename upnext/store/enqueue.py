@@ -49,11 +49,12 @@ def _rest(job: NewJob) -> tuple[Any, ...]:
         job.source,
         job.waiter,
         job.limit_keys,
+        job.path,
     )
     return ("more", *rest) if rest != _PLAIN else ("",)
 
 
-_PLAIN = ("", "", "", "", "", "", "", "", b"", "", "")
+_PLAIN = ("", "", "", "", "", "", "", "", b"", "", "", "")
 
 
 def parse_enqueued(reply: list[bytes]) -> list[Enqueued | JobRefusedError]:

@@ -50,4 +50,5 @@ def parse_record(job_id: str, reply: Mapping[bytes, bytes] | Sequence[bytes]) ->
         progress_message=text(b"message"),
         checkpoint=reply.get(b"checkpoint", b""),
         checkpoint_at=number(b"checkpoint_at"),
+        time_left=number(b"left"),
     )

@@ -11,8 +11,12 @@ MOST_PER_CALL = 500
 
 
 def stage_call(keys: Keys, bounds: Bounds, function: str) -> Call:
-    """Move what is due, up to `MOST_PER_CALL` jobs."""
-    return Call("stage", (keys.function(function),), (MOST_PER_CALL, bounds.events_kept))
+    """Move what is due and end what is late, up to `MOST_PER_CALL` jobs of each."""
+    return Call(
+        "stage",
+        (keys.function(function),),
+        (MOST_PER_CALL, bounds.events_kept, bounds.record_ttl),
+    )
 
 
 def parse_staged(function: str, reply: list[int]) -> Staged:

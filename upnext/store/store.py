@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from upnext.contracts.keys import Keys
-from upnext.errors import EventRefusedError, JobRefusedError
-from upnext.model.event import Concluded, EventsView, NewEvent, Sent, Taken
+from upnext.errors import JobRefusedError
 from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
+from upnext.model.lineage import Member
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Heard, Reports, Written
 from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
@@ -16,14 +16,25 @@ from upnext.redis.library import Caller, raise_first
 from upnext.redis.link import Link, Subscription
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
+from upnext.store.cancel import (
+    CancelledTree,
+    CancelVerdict,
+    Steps,
+    below_steps,
+    cancel_call,
+    family_functions,
+    heads_calls,
+    parse_cancelled,
+    parse_heads,
+    unwind_steps,
+)
 from upnext.store.claim import claim_call, parse_claimed
-from upnext.store.conclude import conclude_call, parse_concluded
 from upnext.store.cron import cron_call, parse_fired
-from upnext.store.enlist import enlist_call
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
+from upnext.store.event_verbs import EventVerbs
 from upnext.store.follow import follow_call, parse_heard
 from upnext.store.limits import limits_call
+from upnext.store.living import living_steps
 from upnext.store.lookup import parse_record
 from upnext.store.pause import parse_paused, pause_all_command, pause_call
 from upnext.store.permit import permit_call
@@ -40,15 +51,14 @@ from upnext.store.schedule import (
     schedules_call,
 )
 from upnext.store.scripts import library
-from upnext.store.send import parse_sent, send_calls
 from upnext.store.settle import parse_settled, settle_calls
 from upnext.store.stage import parse_staged, stage_call
-from upnext.store.survey import parse_view, survey_call
-from upnext.store.take import parse_taken, take_call
 from upnext.store.watch import watch_call
 
+R = TypeVar("R")
 
-class Store:
+
+class Store(EventVerbs):
     """One workspace's queue on Redis or Valkey.
 
     Every method is one write to the server and may be called by many tasks at once. A lost
@@ -62,9 +72,16 @@ class Store:
         self._call = Caller(link, library())
         self.keys = keys
         self.bounds = bounds
+        self._families: set[str] = set()
+        """Functions whose families are known to exist."""
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order. Sent again safely: ids make it so."""
+        for job in jobs:
+            if job.parent_id and job.function not in self._families:
+                # Before the job is there: whoever cancels its tree must know where to look.
+                await self._link.execute("SADD", self.keys.families, job.function, idempotent=True)
+                self._families.add(job.function)
         calls = list(enqueue_calls(self.keys, self.bounds, jobs))
         replies = await self._call.call_many(calls, idempotent=True)
         return [answer for reply in replies for answer in parse_enqueued(reply)]
@@ -178,11 +195,41 @@ class Store:
         [reply] = await self._call.call_many([call], idempotent=True)
         return parse_cancelled(reply)
 
-    async def cancel_tree(self, root_id: str, reason: str) -> int:
-        """Cancel every unfinished job below a root; the answer counts those reached."""
-        names = await self.functions()
-        calls = [cancel_tree_call(self.keys, self.bounds, name, root_id, reason) for name in names]
-        return sum(await self._call.call_many(calls, idempotent=True))
+    async def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them, and refuse new ones there.
+
+        The jobs themselves first: they then submit no more. One that finished already is no
+        reason to stop.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        calls = heads_calls(self.keys, self.bounds, job_ids, reason)
+        heads = parse_heads(job_ids, await self._call.call_many(calls, idempotent=True))
+        names = await self._with_families() if any(head.ran for head in heads) else []
+        return await self._take(below_steps(self.keys, self.bounds, heads, names, reason))
+
+    async def unwind(self, member: Member, reason: str, channel: str) -> list[str]:
+        """The jobs below a cancelled one that run on; `channel` is told when they end.
+
+        They are cancelled first, as far as they are not yet. Empty when the job was cancelled
+        without those below it.
+        """
+        names = await self._with_families()
+        steps = unwind_steps(self.keys, self.bounds, member, names, reason, channel)
+        return await self._take(steps)
+
+    async def living(self, job_id: str) -> list[str]:
+        """The ids of the unfinished jobs below a job.
+
+        Raises:
+            ValueError: not a job id.
+        """
+        key = self.keys.job(job_id)
+        root = await self._link.execute("HGET", key, "root", idempotent=True)
+        root_id = job_id if root is None else root.decode()
+        names = await self._with_families()
+        return await self._take(living_steps(self.keys, job_id, root_id, names))
 
     async def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it."""
@@ -191,7 +238,7 @@ class Store:
 
     async def watch(self, job_id: str, channel: str) -> JobRecord | None:
         """Look up a job and, unless it is over, have `channel` told when it is."""
-        call = watch_call(self.keys, job_id, channel)
+        call = watch_call(self.keys, self.bounds, job_id, channel)
         [reply] = await self._call.call_many([call], idempotent=True)
         return parse_record(job_id, reply)
 
@@ -296,64 +343,6 @@ class Store:
         )
         return before is not None
 
-    async def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
-        """Store events; one answer each, in order. Sent again safely: ids make it so."""
-        calls = list(send_calls(self.keys, self.bounds, events))
-        replies = await self._call.call_many(calls, idempotent=True)
-        return [answer for reply in replies for answer in parse_sent(reply)]
-
-    async def take(
-        self,
-        worker: str,
-        count: int,
-        lease: int,
-        version: str = "",
-        *,
-        own: bool = False,
-        left: bool = False,
-    ) -> Taken:
-        """Take up to `count` events to route, for `lease` milliseconds.
-
-        Never sent again by itself: after a failure, ask for what is one's `own`.
-
-        Args:
-            worker: The router's worker; it is woken when events come after none were left.
-            count: Events wanted; 0 hands a wake-up on to another router.
-            lease: Milliseconds.
-            version: The version of the roll of handlers that the caller has.
-            own: Give again what this worker holds.
-            left: Take over what others did not conclude within the lease.
-        """
-        call = take_call(self.keys, self.bounds, worker, count, lease, version, own=own, left=left)
-        [reply] = await self._call.call_many([call])
-        return parse_taken(reply)
-
-    async def conclude(self, worker: str, concluded: Sequence[Concluded]) -> list[bool]:
-        """Say what became of events; whether each was this worker's to conclude. Idempotent."""
-        call = conclude_call(self.keys, self.bounds, worker, concluded)
-        [reply] = await self._call.call_many([call], idempotent=True)
-        return parse_concluded(reply)
-
-    async def enlist(
-        self, handlers: Mapping[str, bytes], *, starts: bool = False, off: Sequence[str] = ()
-    ) -> int:
-        """Put a worker's handlers on the roll; the answer counts those that were taken off.
-
-        Args:
-            handlers: Function -> JSON of what it listens to.
-            starts: What the roll says of them is replaced; else they are only kept on it.
-            off: Functions to take off it.
-        """
-        call = enlist_call(self.keys, self.bounds, handlers, starts=starts, off=off)
-        [reply] = await self._call.call_many([call], idempotent=True)
-        return reply
-
-    async def survey(self, most: int = 100) -> EventsView:
-        """What is held of events; at most so many of those that nobody handles."""
-        call = survey_call(self.keys, self.bounds, most)
-        [reply] = await self._call.call_many([call], idempotent=True)
-        return parse_view(reply)
-
     def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
     ) -> Subscription:
@@ -363,3 +352,18 @@ class Store:
     async def attend(self, waiter: Waiter) -> None:
         """Wait until a message handler wakes `waiter`."""
         await self._link.attend(waiter)
+
+    async def _with_families(self) -> list[str]:
+        """The functions that may have jobs below other jobs."""
+        replies = await self._link.execute_many(
+            [("HVALS", self.keys.functions), ("SMEMBERS", self.keys.families)], idempotent=True
+        )
+        return family_functions(raise_first(replies))
+
+    async def _take(self, steps: Steps[R]) -> R:
+        try:
+            calls = next(steps)
+            while True:
+                calls = steps.send(await self._call.call_many(calls, idempotent=True))
+        except StopIteration as end:
+            return end.value

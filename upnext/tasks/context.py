@@ -116,6 +116,11 @@ class Context:
         return job.root_id or (job.id if job.delivery else "")
 
     @property
+    def path(self) -> str:
+        """The jobs between the root and this one, for those it submits: `upnext.model.lineage`."""
+        return self._job.path
+
+    @property
     def attempt(self) -> int:
         """From 1. A hand-back or a snooze does not count."""
         return self._job.attempt

@@ -16,6 +16,14 @@ from upnext.tasks.definition import TaskDefinition
 class Lender(Protocol):
     """Takes back the slot of a job that only waits, so that another job can run meanwhile."""
 
+    @property
+    def parent(self) -> bool:
+        """Whether the job submitted others in this attempt."""
+        ...
+
+    @parent.setter
+    def parent(self, parent: bool) -> None: ...
+
     def lend(self) -> AbstractAsyncContextManager[None]:
         """Give the slot back for the length of the block, and have one again at its end.
 

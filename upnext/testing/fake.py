@@ -12,7 +12,7 @@ from upnext.client.ports import Origin
 from upnext.errors import JobRefusedError
 from upnext.model.job import Enqueued, NewJob
 from upnext.redis.waiter import Waiter
-from upnext.store.cancel import CancelVerdict
+from upnext.store.cancel import CancelledTree, CancelVerdict
 from upnext.testing.jobs import Jobs
 from upnext.testing.kept import AtOnce, KeptStore
 
@@ -36,6 +36,10 @@ class Shelf(KeptStore):
     async def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job."""
         return self.at_once(super().cancel(job_id, reason))
+
+    async def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them."""
+        return self.at_once(super().cancel_trees(job_ids, reason))
 
     async def attend(self, waiter: Waiter) -> None:
         """Refuse to wait.

@@ -139,19 +139,7 @@ class ImmediateAtOnce(AtOnce):
 async def _attempt(
     definition: TaskDefinition, job: Job, call: Call
 ) -> tuple[Outcome, Exception | None]:
-    context = Context(
-        job_id=job.id,
-        job_key=job.key,
-        parent_id=job.parent_id or None,
-        root_id=job.root_id or job.id,
-        attempt=job.attempt,
-        max_attempts=definition.max_attempts,
-        started_at=job.claimed_at / 1000,
-        timeout=definition.timeout,
-        deadline=job.deadline,
-        function=definition.name,
-        function_name=definition.name,
-    )
+    context = Context.of(job, definition, job.claimed_at / 1000, None, None)
     token = current_context.set(context)
     try:
         await _hook(call, definition.on_start, context)

@@ -19,7 +19,7 @@ from upnext.model.report import Heard
 from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict
+from upnext.store.cancel import CancelledTree, CancelVerdict
 from upnext.testing.memory import MemoryStore
 from upnext.testing.memory_store.events import Events
 from upnext.testing.memory_store.queue import Queue
@@ -115,6 +115,14 @@ class AtOnce:
     def cancel(self, job_id: str, reason: str) -> CancelVerdict:
         """Cancel one job."""
         return self.store.at_once(self.store.cancel(job_id, reason))
+
+    def cancel_trees(self, job_ids: Sequence[str], reason: str) -> list[CancelledTree]:
+        """Cancel jobs and every unfinished job below them."""
+        return self.store.at_once(self.store.cancel_trees(job_ids, reason))
+
+    def living(self, job_id: str) -> list[str]:
+        """The unfinished jobs below a job."""
+        return self.store.at_once(self.store.living(job_id))
 
     def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job."""

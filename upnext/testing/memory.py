@@ -31,7 +31,7 @@ from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedul
 from upnext.redis.waiter import Waiter
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import CancelVerdict
-from upnext.testing.memory_store.cancel import cancel, cancel_tree
+from upnext.testing.memory_store.cancel import cancel
 from upnext.testing.memory_store.channels import Channels, MemorySubscription
 from upnext.testing.memory_store.claim import claim
 from upnext.testing.memory_store.cron import fire
@@ -53,6 +53,7 @@ from upnext.testing.memory_store.schedule import order as change_schedule
 from upnext.testing.memory_store.schedule import read
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
+from upnext.testing.memory_store.tree_verbs import TreeVerbs
 from upnext.testing.memory_store.watch import watch
 
 __all__ = ["LoopClock", "MemoryStore"]
@@ -75,7 +76,7 @@ class LoopClock:
         return int((self._offset + passed) * 1000)
 
 
-class MemoryStore(EventVerbs):
+class MemoryStore(EventVerbs, TreeVerbs):
     """One workspace's queue, with the verbs of `upnext.store.store.Store`.
 
     Every verb is a checkpoint and then happens at once. Channels call their listeners while the
@@ -108,12 +109,14 @@ class MemoryStore(EventVerbs):
         self._paused: int | None = None
         self._groups: dict[str, Group] = {}
         self._scheduled: dict[str, None] = {}
+        self._families: set[str] = set()
         self._beats: dict[str, tuple[bytes, int]] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order."""
         now = await self._now()
         answers: list[Enqueued | JobRefusedError] = []
+        self._families.update(job.function for job in jobs if job.parent_id)
         for prefix, group in groupby(jobs, lambda job: self.keys.function(job.function)):
             answers += enqueue(self._queue(prefix, now), now, list(group))
         return answers
@@ -241,16 +244,6 @@ class MemoryStore(EventVerbs):
         queue.give_room()
         return verdict
 
-    async def cancel_tree(self, root_id: str, reason: str) -> int:
-        """Cancel every unfinished job below a root; the answer counts those reached."""
-        now = await self._now()
-        channels = self.keys.worker_channels
-        queues = [self._function(name, now) for name in self._definitions]
-        reached = sum(cancel_tree(queue, now, root_id, reason, channels) for queue in queues)
-        for queue in queues:
-            queue.give_room()
-        return reached
-
     async def lookup(self, job_id: str) -> JobRecord | None:
         """What is known of a job; None when there is no record of it.
 
@@ -268,7 +261,7 @@ class MemoryStore(EventVerbs):
             ValueError: not a job id.
         """
         now = await self._now()
-        return watch(self._queue(self.keys.of_job(job_id), now), job_id, channel)
+        return watch(self._queue(self.keys.of_job(job_id), now), now, job_id, channel)
 
     async def retire(self, worker: str, functions: Sequence[str]) -> int:
         """Forget a worker that stops; the answer counts the jobs queued again."""

@@ -62,6 +62,15 @@ class _Excuse:
     outside: Outside
     _waits: int = 0
 
+    @property
+    def parent(self) -> bool:
+        """Whether the job submitted others in this attempt."""
+        return self.lender.parent
+
+    @parent.setter
+    def parent(self, parent: bool) -> None:
+        self.lender.parent = parent
+
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[None]:
         self._count(1)

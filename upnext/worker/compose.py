@@ -22,9 +22,10 @@ from upnext.worker.execution.canceller import Canceller
 from upnext.worker.execution.executor import Executor
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.host import LocalHost
-from upnext.worker.execution.invoke import Invocations
+from upnext.worker.execution.invoke import InProcess, Invocations
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
+from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
@@ -166,6 +167,7 @@ def compose(
         return LocalHost(definition, mailbox, running, clock, pace, captures)
 
     life = None if lifespan is None else Life(name, lifespan)
+    unwinding = Unwinding(store, keys.waiter_channel(worker))
 
     def attempt_of(definition: TaskDefinition) -> Attempt:
         hooks = (
@@ -173,8 +175,17 @@ def compose(
             if definition.hooks
             else None
         )
-        invoke = around(invocations.of(definition), life=life, middleware=middleware, hooks=hooks)
-        return Attempt(definition, invoke, running, clock, hooks, host_of(definition))
+        call = invocations.of(definition)
+        return Attempt(
+            definition,
+            around(call, life=life, middleware=middleware, hooks=hooks),
+            running,
+            clock,
+            unwinding,
+            unseen=isinstance(call, InProcess),
+            hooks=hooks,
+            host=host_of(definition),
+        )
 
     attempts = {name: attempt_of(definition) for name, definition in definitions.items()}
     heartbeat = Heartbeat(

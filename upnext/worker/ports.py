@@ -11,7 +11,17 @@ from typing import Protocol
 
 from upnext.errors import JobRefusedError
 from upnext.model.event import Concluded, Taken
-from upnext.model.job import Claimed, Enqueued, Held, NewJob, Rescued, Revoked, Staged
+from upnext.model.job import (
+    Claimed,
+    Enqueued,
+    Held,
+    JobRecord,
+    NewJob,
+    Rescued,
+    Revoked,
+    Staged,
+)
+from upnext.model.lineage import Member
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Reports, Written
 from upnext.model.schedule import Fired, Firing, Ordered, ScheduleOrder, Schedules
@@ -133,6 +143,13 @@ class ControlPort(HearPort, ClaimPort, TakePort, Protocol):
     """Hear what others want, and pass on what this worker has no room for."""
 
 
+class UnwindPort(HearPort, Protocol):
+    """See a cancellation through."""
+
+    async def unwind(self, member: Member, reason: str, channel: str) -> list[str]: ...
+    async def watch(self, job_id: str, channel: str) -> JobRecord | None: ...
+
+
 class PresencePort(Protocol):
     """Say that this worker is there, what it runs, and that it leaves."""
 
@@ -150,7 +167,7 @@ class StorePort(
     SettlePort,
     ReportPort,
     RenewPort,
-    HearPort,
+    UnwindPort,
     PresencePort,
     PermitPort,
     Protocol,

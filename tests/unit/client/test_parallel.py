@@ -9,6 +9,7 @@ from upnext.client.parallel import CHUNK, first_completed, gather, map_tasks, su
 from upnext.client.result import TaskExecutionError
 from upnext.errors import CodecError, QueueFullError
 from upnext.model.outcome import Failure
+from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.testing import run_worker
 from upnext.testing.memory import MemoryStore
@@ -162,3 +163,73 @@ class TestFull:
         with pytest.raises(QueueFullError) as caught:
             await submit_many(double, [(n,) for n in range(5)])
         assert caught.value.__notes__ == ["3 of 5 were accepted"]
+
+
+async def statuses(*futures) -> list[str]:
+    return [str(await future.status()) for future in futures]
+
+
+async def test_the_jobs_of_losers_are_cancelled(client, double, hand) -> None:
+    first, second = [await double.submit(n) for n in (1, 2)]
+    await hand.complete((await hand.claim())[0])
+    assert await first_completed(first, second, double.wait(3), fail(KeyError())) == 2
+    states = [
+        record.status for queue in hand.store.queues.values() for record in queue.jobs.values()
+    ]
+    assert states[0] is JobStatus.COMPLETE
+    # The second one was claimed: its worker is told. The third was not even submitted, or waited.
+    assert await statuses(second) == ["cancelling"]
+    assert set(states[2:]) <= {JobStatus.CANCELLED}
+    record = await hand.store.lookup(second.job_id)
+    assert client.waiting == 0
+    assert record.cancel_requested
+
+
+async def test_the_jobs_of_losers_that_wait_inside_are_cancelled(client, double, hand) -> None:
+    async def indirect() -> int:
+        return (await double.wait(5)).value
+
+    async with anyio.create_task_group() as group:
+        got: list[int] = []
+
+        @group.start_soon
+        async def race() -> None:
+            got.append(await first_completed(indirect(), indirect()))
+
+        await anyio.wait_all_tasks_blocked()
+        jobs = await hand.claim()
+        assert len(jobs) == 2
+        await hand.complete(jobs[0])
+    assert got == [10]
+    record = await hand.store.lookup(jobs[1].id)
+    assert record.cancel_requested
+
+
+async def test_losers_may_go_on(client, double, hand) -> None:
+    first, second = [await double.submit(n) for n in (1, 2)]
+    await hand.complete((await hand.claim())[0])
+    assert await first_completed(first, second, cancel_others=False) == 2
+    assert await statuses(second) == ["running"]
+
+
+async def test_nobody_was_first_and_all_go_on(client, double, hand) -> None:
+    job = await double.submit(1)
+    with pytest.raises(TimeoutError):
+        await first_completed(job, timeout=0)
+    assert await statuses(job) == ["queued"]
+
+
+@pytest.mark.parametrize("cancel_others", [True, False])
+async def test_gather_after_an_error_does_as_it_is_told(
+    client, double, hand, cancel_others: bool
+) -> None:
+    job = await double.submit(1)
+    with pytest.raises(KeyError):
+        await gather(job, fail(KeyError()), cancel_others=cancel_others)
+    assert await statuses(job) == ["cancelled" if cancel_others else "queued"]
+
+
+async def test_a_job_of_somebody_else_is_not_cancelled(client, double, hand) -> None:
+    others = await double.submit_idempotent("k", 1)
+    assert await first_completed(double.wait_idempotent("k", 2), value(3)) == 3
+    assert await statuses(others) == ["queued"]

@@ -8,6 +8,7 @@ from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError, QueueFullError
 from upnext.model.cron import CronPlan, Overlap
 from upnext.model.job import Enqueued, Held, NewJob, Rescued, Revoked, Staged
+from upnext.model.lineage import Member
 from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.model.schedule import (
     Fired,
@@ -22,7 +23,14 @@ from upnext.model.schedule import (
 from upnext.model.status import JobStatus
 from upnext.store import enqueue, renew, rescue, settle
 from upnext.store.bounds import Bounds
-from upnext.store.cancel import CancelVerdict, cancel_call, cancel_tree_call, parse_cancelled
+from upnext.store.cancel import (
+    CancelVerdict,
+    Head,
+    below_steps,
+    cancel_call,
+    parse_cancelled,
+    unwind_steps,
+)
 from upnext.store.claim import claim_call, parse_claimed
 from upnext.store.cron import cron_call, parse_fired
 from upnext.store.lookup import parse_record
@@ -47,17 +55,18 @@ def new(function: str = "f", number: int = 0, **fields: object) -> NewJob:
     return NewJob(id=f"{function}-{number:032x}", function=function, arguments=b"{}", **fields)
 
 
-def test_enqueue_writes_three_words_for_a_plain_job_and_fourteen_for_another() -> None:
+def test_enqueue_writes_three_words_for_a_plain_job_and_more_for_another() -> None:
     full = new(
         priority=3, delay=10, at=20, deadline=30, budget=40, key="k", parent_id="p", root_id="r",
-        source=b"s", waiter="w", limit_keys="1:a",
+        source=b"s", waiter="w", limit_keys="1:a", path="t",
     )  # fmt: skip
     [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [full, new(number=1)])
     assert (call.verb, tuple(call.keys)) == ("enqueue", (P,))
     words = list(call.args)
     assert words[:4] == [50, 1_000, 7, "f"]
-    assert words[4:18] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w", "1:a"]
-    assert words[18:] == ["f-" + "1".zfill(32), b"{}", ""]
+    assert words[4:17] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
+    assert words[17:19] == ["1:a", "t"]
+    assert words[19:] == ["f-" + "1".zfill(32), b"{}", ""]
 
 
 def test_zero_is_not_nothing() -> None:
@@ -96,8 +105,8 @@ def test_claim_names_the_workers_channel() -> None:
 
 
 def test_claim_joins_functions() -> None:
-    row = [b"f-1", b"[1]", 2, 3, b"100", b"-4", b"", b"p", b"r", b"1", b"k", b"s", b"[0]"]
-    late = [b"g-1", b"", 1, 1, b"100", b"0", b"900", b"", b"", b"0", b"", b"", b""]
+    row = [b"f-1", b"[1]", 2, 3, b"100", b"-4", b"", b"p", b"r", b"1", b"k", b"s", b"[0]", b"t"]
+    late = [b"g-1", b"", 1, 1, b"100", b"0", b"900", b"", b"", b"0", b"", b"", b"", b""]
     plain = [b"h-1", b"{}", b"1", b"2", b"100"]
     claimed = parse_claimed(["f", "g", "h"], [[7, 1, [row]], [8, 0, [late]], [9, 0, [plain]]])
     assert (claimed.now, claimed.more) == (9, ["f"])
@@ -106,6 +115,7 @@ def test_claim_joins_functions() -> None:
     assert (first.deadline, first.parent_id, first.root_id) == (None, "p", "r")
     assert (first.rescues, first.key, first.source, first.claimed_at) == (1, "k", b"s", 7)
     assert [job.checkpoint for job in claimed.jobs] == [b"[0]", b"", b""]
+    assert (first.path, second.path) == ("t", "")
     assert (second.deadline, second.claimed_at, second.root_id) == (900, 8, "g-1")
     assert (third.function, third.attempt, third.delivery, third.created_at) == ("h", 1, 2, 100)
     assert (third.priority, third.deadline, third.root_id, third.key) == (0, None, "h-1", "")
@@ -195,9 +205,40 @@ def test_cancel_finds_the_function_in_the_id() -> None:
     call = cancel_call(KEYS, BOUNDS, JOB, "why")
     assert list(call.keys) == [P]
     assert list(call.args)[:4] == ["job", JOB, "why", KEYS.worker_channels]
-    tree = cancel_tree_call(KEYS, BOUNDS, "g", "root", "why")
-    assert (list(tree.keys), list(tree.args)[:2]) == (["upnext:{ws:g}:"], ["tree", "root"])
     assert parse_cancelled(b"requested") is CancelVerdict.REQUESTED
+
+
+def test_a_tree_is_walked_page_by_page_in_every_function() -> None:
+    heads = [
+        Head(JOB, CancelVerdict.REQUESTED, "root", True),
+        Head("g-" + "0" * 32, CancelVerdict.CANCELLED, "g", False),
+    ]
+    steps = below_steps(KEYS, BOUNDS, heads, ["f", "g"], "why")
+    calls = next(steps)
+    assert [list(call.keys) for call in calls] == [[P], ["upnext:{ws:g}:"]]
+    assert list(calls[0].args)[:3] == ["tree", JOB, "why"]
+    assert list(calls[0].args)[6:] == ["root", b"0"]
+    [again] = steps.send([[b"17", 3], [b"0", 1]])
+    assert (list(again.keys), again.args[-1]) == ([P], b"17")
+    with pytest.raises(StopIteration) as end:
+        steps.send([[b"0", 2]])
+    assert [tree.below for tree in end.value.value] == [6, 0], "one that never ran is alone"
+
+
+def test_a_job_that_was_cancelled_alone_asks_its_own_function_only() -> None:
+    steps = unwind_steps(KEYS, BOUNDS, Member(JOB, "root", "a b"), ["g", "f"], "why", "ear")
+    [own] = next(steps)
+    assert (list(own.keys), own.args[0], own.args[-2:]) == ([P], "unwind", ("a b", "ear"))
+    with pytest.raises(StopIteration) as end:
+        steps.send([[b"-"]])
+    assert end.value.value == []
+    steps = unwind_steps(KEYS, BOUNDS, Member(JOB, "root"), ["g", "f"], "why", "ear")
+    next(steps)
+    [other] = steps.send([[b"0", b"f-1"]])
+    assert (list(other.keys), other.args[0]) == (["upnext:{ws:g}:"], "spread")
+    with pytest.raises(StopIteration) as end:
+        steps.send([[b"0", b"g-2", b"g-1"]])
+    assert end.value.value == ["f-1", "g-1", "g-2"]
 
 
 @pytest.mark.parametrize("text", ["", "f", "f-123", "f-" + "g" * 32, "a b-" + "0" * 32])
@@ -205,12 +246,12 @@ def test_what_is_no_id_goes_nowhere(text: str) -> None:
     with pytest.raises(ValueError, match="not a job id"):
         cancel_call(KEYS, BOUNDS, text, "")
     with pytest.raises(ValueError, match="not a job id"):
-        watch_call(KEYS, text, "ch")
+        watch_call(KEYS, BOUNDS, text, "ch")
 
 
 def test_watch_and_retire() -> None:
-    watch = watch_call(KEYS, JOB, "ch")
-    assert (list(watch.keys), list(watch.args)) == ([P], [JOB, "ch"])
+    watch = watch_call(KEYS, BOUNDS, JOB, "ch")
+    assert (list(watch.keys), list(watch.args)) == ([P], [JOB, "ch", 50, 1_000])
     retire = retire_call(KEYS, BOUNDS, "w1", "f")
     assert list(retire.args) == ["w1", KEYS.worker_channel("w1"), 50, 1_000]
 

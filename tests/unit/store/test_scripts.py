@@ -13,6 +13,7 @@ VERBS = {
     "take",
     "conclude",
     "enlist",
+    "living",
     "survey",
     "claim",
     "limits",

@@ -52,7 +52,7 @@ def suite(tmp_path: Path) -> Suite:
             env=env | {"PYTHONPATH": os.pathsep.join(path)},
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=200,
             check=False,
         )
 

@@ -58,7 +58,8 @@ async def test_cancelling_the_senders_tree_reaches_the_handlers_jobs() -> None:
         paid = await pay.submit()
         event_id = await paid.value()
         await until(lambda: tree.parts.running.names())
-        assert await tree.store.cancel_tree(paid.job_id, "enough") == 1
+        [cancelled_tree] = await tree.store.cancel_trees([paid.job_id], "enough")
+        assert cancelled_tree.reached == 1
         ended = await tree.end_of(handler_job_id("endless", event_id))
         assert (ended.status, ended.reason, cancelled) == (
             JobStatus.CANCELLED, "enough", ["endless"],

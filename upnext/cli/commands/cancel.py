@@ -1,4 +1,4 @@
-"""`upnext cancel`: end one job, or one with all that it submitted."""
+"""`upnext cancel`: end a job with all that it submitted, or alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from upnext.cli.options import JobId, RedisUrl
 
 if TYPE_CHECKING:
     from upnext.cli.broker import Broker
+    from upnext.store.cancel import CancelVerdict
 
 EXAMPLES = """Examples:
 
   upnext cancel report-01994e8a7c5a7c3f8d3e5b7a9c1d2e4f --reason "wrong month"
-  upnext cancel report-01994e8a7c5a7c3f8d3e5b7a9c1d2e4f --tree"""
+  upnext cancel report-01994e8a7c5a7c3f8d3e5b7a9c1d2e4f --no-tree"""
 
 
 def cancel(
@@ -24,16 +25,17 @@ def cancel(
     /,
     *,
     reason: Annotated[str, Parameter(show_default=False)] = "cancelled from the command line",
-    tree: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    tree: Annotated[bool, Parameter(show_default=False)] = True,
     redis_url: RedisUrl = None,
 ) -> None:
-    """Cancel a job.
+    """Cancel a job, and all jobs below it: those it submitted, those they submitted, ...
 
     A waiting job is over at once; a running one is cancelled by its worker.
 
     Args:
         reason: Kept with the job and shown to whoever waits for it.
-        tree: Cancel every unfinished job below it, too, and refuse new ones.
+        tree: Cancel the unfinished jobs below it, too, and refuse new ones (the default), or this
+            job alone.
     """
     from upnext.cli.broker import open_broker
 
@@ -43,9 +45,13 @@ def cancel(
 
 
 def _cancel(broker: Broker, job_id: str, reason: str) -> str:
+    return _told(job_id, broker.cancel(job_id, reason))
+
+
+def _told(job_id: str, verdict: CancelVerdict) -> str:
     from upnext.store.cancel import CancelVerdict
 
-    match broker.cancel(job_id, reason):
+    match verdict:
         case CancelVerdict.CANCELLED:
             return f"{job_id} is cancelled."
         case CancelVerdict.REQUESTED:
@@ -57,19 +63,13 @@ def _cancel(broker: Broker, job_id: str, reason: str) -> str:
 
 
 def _cancel_tree(broker: Broker, job_id: str, reason: str) -> str:
-    record = broker.lookup(job_id)
-    if record is None:
-        raise _missing(job_id)
-    if record.root_id not in ("", job_id):
-        raise CommandError(
-            f"{job_id} is not the first job of its tree: cancel the tree from {record.root_id},"
-            " or this job alone without --tree."
-        )
-    # The root first: it then submits no more, and what it did submit is there to be found. That
-    # it has finished already is no reason to stop.
-    broker.cancel(job_id, reason)
-    below = broker.cancel_tree(job_id, reason)
-    return f"{job_id} and {below} unfinished job{'' if below == 1 else 's'} below it: cancelled."
+    cancelled = broker.cancel_tree(job_id, reason)
+    if not cancelled.below:
+        return _told(job_id, cancelled.verdict)
+    below = f"{cancelled.below} unfinished job{'' if cancelled.below == 1 else 's'} below it"
+    if not cancelled.verdict.reached:
+        return f"{job_id} had already finished; {below}: cancelled."
+    return f"{job_id} and {below}: cancelled."
 
 
 def _missing(job_id: str) -> CommandError:

@@ -11,17 +11,23 @@ EXAMPLES = """Examples:
 
 
 def status(job_id: JobId, /, *, as_json: AsJson = False, redis_url: RedisUrl = None) -> None:
-    """Show the state, arguments, and result or error of a job."""
+    """Show the state, arguments, and result or error of a job.
+
+    Of a running job that is being cancelled, also which jobs below it are not over yet.
+    """
     from upnext.cli import render
     from upnext.cli.broker import open_broker
     from upnext.cli.explain import FAILURE, CommandError
     from upnext.errors import JobNotFoundError
+    from upnext.model.status import JobStatus
 
     with open_broker(redis_url) as broker:
-        record = broker.lookup(job_id)
+        record, below = broker.lookup(job_id), list[str]()
+        if record is not None and record.state is JobStatus.CANCELLING:
+            below = broker.unfinished(job_id)
     if record is None:
         raise CommandError(f"{JobNotFoundError(job_id)}.", code=FAILURE)
     if as_json:
-        render.print_json(render.as_json(record))
+        render.print_json(render.as_json(record, below))
     else:
-        render.open_console().print(render.job(record))
+        render.open_console().print(render.job(record, below))

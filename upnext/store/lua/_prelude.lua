@@ -268,6 +268,7 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
     redis.call('PUBLISH', P .. 'said:' .. id, 'over')
   end
   if found.serial then advance_line(P, keep, found.serial, now) end
+  if found.deadline ~= '' then redis.call('ZREM', P .. 'deadlines', id) end
   if found.waiters then
     local notice = '{"id":"' .. id .. '","status":"' .. status .. '","attempt":' .. found.attempt
       .. ',"started_at":' .. json_or_null(started)
@@ -288,11 +289,11 @@ local function id_in(fields)
 end
 
 -- A running job as its worker is given it: {id, arguments, attempt, delivery, created} and, with
--- more to it, {..., priority, deadline, parent, root, rescues, key, source, checkpoint}.
+-- more to it, {..., priority, deadline, parent, root, rescues, key, source, checkpoint, path}.
 local function row_of(id, job, arguments, attempt, delivery, created, more)
   if not more then return {id, arguments, attempt, delivery, created} end
   local w = redis.call('HMGET', job, 'priority', 'deadline', 'parent', 'root', 'rescues', 'key',
-    'source', 'checkpoint')
+    'source', 'checkpoint', 'path')
   return {id, arguments, attempt, delivery, created, w[1] or '0', w[2] or '', w[3] or '',
-    w[4] or '', w[5] or '0', w[6] or '', w[7] or '', w[8] or ''}
+    w[4] or '', w[5] or '0', w[6] or '', w[7] or '', w[8] or '', w[9] or ''}
 end

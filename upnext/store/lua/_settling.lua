@@ -16,7 +16,7 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
   if found.status ~= 'running' then return 'repeated' end
 
   local again = ending == 'retry' or ending == 'snooze' or ending == 'release'
-  if again and found.cancel then
+  if found.cancel and (again or ending == 'failed') then -- what it raised meanwhile stays with it
     ending, again, reason = 'cancelled', false, found.cancel
   end
   if ending == 'retry' and found.deadline ~= '' and now + delay >= tonumber(found.deadline) then
@@ -43,6 +43,7 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
   redis.call('HSET', job, 'status', status, 'attempt', spent, 'lane', lane, 'entry', entry,
     'due', due, 'reason', reason)
   if err ~= '' then redis.call('HSET', job, 'error', err) end
+  if found.deadline ~= '' then redis.call('ZADD', P .. 'deadlines', found.deadline, id) end
   -- It came back from its worker: what killed others before is not this job's doing.
   if ending ~= 'release' and found.rescues ~= '0' then redis.call('HSET', job, 'rescues', 0) end
   local event = {'attempt', found.attempt, 'delivery', delivery, 'worker', worker, 'started',

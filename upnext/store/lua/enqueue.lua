@@ -4,7 +4,7 @@
 --       then per job
 --       id, arguments and '', or for a job that is more than plain
 --       id, arguments, 'more', priority, delay, at, deadline, budget, key, parent, root, source,
---       waiter, limit keys (an empty string where there is none)
+--       waiter, limit keys, path (an empty string where there is none)
 -- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
 -- Not allowed when memory is full: a full server must still drain.
 
@@ -28,21 +28,21 @@ register('enqueue', function(keys, args)
   local i, seen = 5, {}
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
-    local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys
+    local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
     if args[i + 2] == '' then
       priority, delay, at, deadline, budget, key = '0', '', '', '', '', ''
-      parent, root, source, waiter, limit_keys = '', '', '', '', ''
+      parent, root, source, waiter, limit_keys, path = '', '', '', '', '', ''
       i = i + 3
     else
-      priority, delay, at, deadline, budget, key, parent, root, source, waiter,
-        limit_keys = unpack(args, i + 3, i + 13)
+      priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
+        = unpack(args, i + 3, i + 14)
       if priority == '' then priority = '0' end
-      i = i + 14
+      i = i + 15
     end
     local job, verdict, holder = P .. 'job:' .. id, 'created', nil
     -- Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
     if redis.call('EXISTS', job) == 0 then
-      local refused = parent ~= '' and redis.call('ZSCORE', P .. 'cancelled', root)
+      local refused = parent ~= '' and is_cancelled(P, root, path)
       if key ~= '' and not refused then holder = holder_of(P, key, waiter) end
       if refused then
         verdict = 'cancelled'
@@ -80,11 +80,13 @@ register('enqueue', function(keys, args)
         if priority ~= '0' then add(more, 'priority', priority) end
         add(more, 'waiters', waiter)
         add(more, 'keys', limit_keys)
+        add(more, 'path', path)
         if #more > 0 then add(more, 'more', 1) end
         redis.call('HSET', job, 'status', status, 'lane', lane, 'entry', entry, 'name', name,
           'arguments', arguments, 'created', stamp, 'due', due_at, unpack(more))
         if key ~= '' then redis.call('SET', P .. 'key:' .. key, id) end
         if parent ~= '' then redis.call('SADD', P .. 'family:' .. root, id) end
+        if limit then redis.call('ZADD', P .. 'deadlines', limit, id) end
         emit(P, keep, status, id, event)
       end
     end

@@ -46,6 +46,7 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   local again, e = to_queue(P, id, job, found.keys, tonumber(found.priority), true)
   redis.call('HSET', job, 'status', 'queued', 'attempt', attempt, 'lane', again, 'entry', e,
     'reason', 'lost with worker ' .. owner)
+  if found.deadline ~= '' then redis.call('ZADD', P .. 'deadlines', found.deadline, id) end
   emit(P, keep, 'rescued', id, {'attempt', found.attempt, 'delivery', found.delivery, 'worker',
     owner, 'reason', 'lost with worker ' .. owner})
 end

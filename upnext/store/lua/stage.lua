@@ -1,10 +1,16 @@
--- stage: move jobs of one function that are due from the schedule to their lanes.
+-- stage: move jobs of one function that are due from the schedule to their lanes, and end those
+-- that still wait after their deadline.
 -- keys: P
--- args: most jobs to move, events kept
+-- args: most jobs to move and to end, events kept, ms a finished record lives
 -- result: {moved, ms until the next one is due or -1}
 
 register('stage', function(keys, args)
   local P, now, moved = keys[1], clock(), 0
+  local late = redis.call('ZRANGE', P .. 'deadlines', '-inf', now, 'BYSCORE', 'LIMIT', 0, args[1])
+  for _, id in ipairs(late) do
+    redis.call('ZREM', P .. 'deadlines', id) -- of one that runs, too: its worker sees to it
+    expire(P, args[2], args[3], now, id)
+  end
   for _, id in ipairs(redis.call('ZRANGE', P .. 'scheduled', '-inf', now, 'BYSCORE',
       'LIMIT', 0, args[1])) do
     redis.call('ZREM', P .. 'scheduled', id)
@@ -18,6 +24,7 @@ register('stage', function(keys, args)
     end
   end
   if moved > 0 then wake(P) end
+  if #late == tonumber(args[1]) then return {moved, 0} end -- more may be late
   local head = redis.call('ZRANGE', P .. 'scheduled', 0, 0, 'WITHSCORES')
   return {moved, head[2] and math.max(0, head[2] - now) or -1}
 end, 'allow-oom')

@@ -30,7 +30,7 @@ def _enqueue_one(
     # Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
     if new.id in queue.jobs:
         return Enqueued(new.id, True)
-    if new.parent_id and new.root_id in queue.cancelled:
+    if new.parent_id and queue.is_cancelled(new.root_id, new.path.split()):
         return JobRefusedError(new.id, "the job tree it belongs to was cancelled")
     if new.key in queue.holders:
         holder = queue.jobs[queue.holders[new.key]]
@@ -48,6 +48,8 @@ def _enqueue_one(
         queue.holders[job.key] = job.id
     if job.parent:
         queue.families.setdefault(job.root, set()).add(job.id)
+    if job.deadline is not None:
+        queue.deadlines[job.id] = job.deadline
     queue.emit(
         job.status.value,
         job,

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 
+from upnext.model.lineage import is_below, path_token
 from upnext.model.schedule import Schedule
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
@@ -34,8 +35,9 @@ class Queue:
         ring: The limits, and who waits by its limit keys.
         scheduled: Job id -> when it is due.
         holders: Idempotency key -> the unfinished job that holds it.
+        deadlines: Unfinished job with a deadline -> its deadline.
         families: Root id -> the unfinished jobs below it.
-        cancelled: Cancelled root -> when the mark may go.
+        cancelled: Mark of a cancelled tree, or of a part of one -> when it may go.
         dead: Dead letter -> when it became one.
         events: Every transition.
         schedules: Schedules, by name; also those that were removed and left a mark.
@@ -57,6 +59,7 @@ class Queue:
         self.ring = Ring()
         self.scheduled: dict[str, int] = {}
         self.holders: dict[str, str] = {}
+        self.deadlines: dict[str, int] = {}
         self.families: dict[str, set[str]] = {}
         self.cancelled: dict[str, int] = {}
         self.dead: dict[str, int] = {}
@@ -250,11 +253,41 @@ class Queue:
         places = {lane: place for place, lane in enumerate(self.lanes.highest_first())}
         return sorted(running, key=lambda job: (places[job.lane], job.entry))
 
-    def mark_cancelled(self, root_id: str, now: int) -> None:
-        """Refuse new jobs of this tree for a day."""
-        for root in [root for root, until in self.cancelled.items() if until <= now]:
-            del self.cancelled[root]
-        self.cancelled[root_id] = self._marks_until = now + MARK_LIVE
+    def unqueue(self, job: Record) -> None:
+        """Take a job out of where it waits."""
+        if job.status is JobStatus.SCHEDULED:
+            self.scheduled.pop(job.id, None)  # one that stands in line is not there
+        elif job.keys:
+            self.freed = self.ring.leave(job) or self.freed
+        else:
+            self.lanes.drop(job)
+
+    def expire_job(self, job: Record, now: int) -> bool:
+        """End a job that still waits after its deadline; False when it is none."""
+        waits = job.status in (JobStatus.SCHEDULED, JobStatus.QUEUED)
+        if not waits or job.deadline is None or job.deadline > now:
+            return False
+        self.unqueue(job)
+        late = "the deadline passed while it waited"
+        self.finish(job, now, JobStatus.EXPIRED, reason=late)
+        return True
+
+    def below(self, root_id: str, job_id: str) -> list[Record]:
+        """The unfinished jobs below a job."""
+        family = [self.jobs[member] for member in sorted(self.families.get(root_id, ()))]
+        return [job for job in family if is_below(job_id, root_id, job.path)]
+
+    def mark_cancelled(self, root_id: str, job_id: str, now: int) -> None:
+        """Refuse new jobs below this one for a day."""
+        for mark in [mark for mark, until in self.cancelled.items() if until <= now]:
+            del self.cancelled[mark]
+        mark = root_id if job_id == root_id else f"{root_id} {path_token(job_id)}"
+        self.cancelled[mark] = self._marks_until = now + MARK_LIVE
+
+    def is_cancelled(self, root_id: str, path: list[str]) -> bool:
+        """Whether a job with this root and these ids or tokens above it is in a cancelled part."""
+        marks = {root_id, *(f"{root_id} {path_token(one)}" for one in path)}
+        return not marks.isdisjoint(self.cancelled)
 
     def bury(self, job: Record, now: int) -> None:
         """A dead letter, for as long as its record lives."""
@@ -290,6 +323,7 @@ class Queue:
         family.discard(job.id)
         if not family:
             self.families.pop(job.root, None)
+        self.deadlines.pop(job.id, None)
         self.emit(
             status.value,
             job,

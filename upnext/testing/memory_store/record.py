@@ -62,6 +62,7 @@ class Record:
     parent: str
     root: str
     source: bytes
+    path: str
     waiters: list[str]
     keys: str = ""
     """Its limit keys."""
@@ -118,6 +119,7 @@ class Record:
             parent=job.parent_id,
             root="" if job.root_id == job.id else job.root_id,
             source=job.source,
+            path=job.path,
             waiters=[job.waiter] if job.waiter else [],
             keys=job.limit_keys,
         )
@@ -154,6 +156,7 @@ class Record:
             key=self.key,
             source=self.source,
             checkpoint=self.checkpoint,
+            path=self.path,
         )
 
     def as_record(self) -> JobRecord:

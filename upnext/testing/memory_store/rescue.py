@@ -65,3 +65,5 @@ def _rescue_one(queue: Queue, now: int, job: Record, out: Rescued) -> None:
         )
         job.attempt -= 1
         queue.to_lane(job, first=True)
+        if job.deadline is not None:
+            queue.deadlines[job.id] = job.deadline

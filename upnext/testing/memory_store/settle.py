@@ -19,7 +19,7 @@ def settle(queue: Queue, now: int, worker: str, outcome: Outcome) -> Settled:
         return Settled.REPEATED
 
     ending, reason = outcome.ending, outcome.reason
-    if ending in _AGAIN and job.cancel is not None:
+    if job.cancel is not None and (ending in _AGAIN or ending is Ending.FAILED):
         ending, reason = Ending.CANCELLED, job.cancel
     if ending is Ending.RETRY and job.deadline is not None and now + outcome.delay >= job.deadline:
         ending, reason = Ending.FAILED, "no time left before the deadline to try again"
@@ -53,6 +53,8 @@ def _run_again(
     job.error = outcome.error or job.error
     if ending is not Ending.RELEASE:
         job.rescues = 0  # it came back from its worker
+    if job.deadline is not None:
+        queue.deadlines[job.id] = job.deadline
     if outcome.delay > 0:
         queue.to_schedule(job, job.due)
     else:

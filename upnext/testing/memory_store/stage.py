@@ -1,4 +1,5 @@
-"""Stage: move due jobs from the schedule to their lanes; the twin of `stage.lua`."""
+"""Stage: move due jobs from the schedule to their lanes, and end those that are late; the twin of
+`stage.lua`."""
 
 from __future__ import annotations
 
@@ -8,7 +9,11 @@ from upnext.testing.memory_store.queue import Queue
 
 
 def stage(queue: Queue, now: int, function: str) -> Staged:
-    """Move what is due, the earliest first, and say when to come again."""
+    """Move what is due, the earliest first, end what is late, and say when to come again."""
+    late = sorted((at, job) for job, at in queue.deadlines.items() if at <= now)[:MOST_PER_CALL]
+    for _, job_id in late:
+        del queue.deadlines[job_id]  # of one that runs, too: its worker sees to it
+        queue.expire_job(queue.jobs[job_id], now)
     moved = 0
     while moved < MOST_PER_CALL and (first := queue.first_scheduled()) is not None:
         if queue.scheduled[first] > now:
@@ -20,6 +25,8 @@ def stage(queue: Queue, now: int, function: str) -> Staged:
         moved += 1
     if moved:
         queue.wake()
+    if len(late) == MOST_PER_CALL:
+        return Staged(function, moved, 0)  # more may be late
     first = queue.first_scheduled()
     next_due_in = None if first is None else max(0, queue.scheduled[first] - now)
     return Staged(function, moved, next_due_in)

@@ -24,6 +24,7 @@ from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
 from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
+from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.store_clock import StoreClock
 
 logger = logging.getLogger("upnext.worker")
@@ -37,6 +38,9 @@ class Attempt:
     invoke: Invocation
     running: Running
     clock: StoreClock
+    unwinding: Unwinding
+    unseen: bool = False
+    """Whether the function runs in another process: what it submits there is not known here."""
     hooks: HookCalls | None = None
     """Those for after the attempt; `on_start` is a part of `invoke`."""
     host: Host | None = None
@@ -70,6 +74,9 @@ class Attempt:
             if outcome is not None and outcome.ending is Ending.RETRY and job.deadline is not None:
                 outcome = verdict.in_time(outcome, self._left(job.deadline))
             over, attempted.outcome = True, outcome
+            if attempted.reason is CancelReason.USER and self._may_be_parent(job, slot):
+                slot.leave()
+                await self.unwinding.below(job, attempted.message)
             if outcome is not None:
                 self._report(job, outcome, error)
                 if self.hooks is not None:
@@ -115,6 +122,10 @@ class Attempt:
                 return verdict.handed_back(job), error
             return self._raised(job, error, duration), error
         return verdict.completed(job, result, duration), None
+
+    def _may_be_parent(self, job: Job, slot: SlotHolder) -> bool:
+        """Whether the job may have submitted others, in this attempt or before."""
+        return slot.parent or job.delivery > 1 or self.unseen
 
     def _limit(self, job: Job, now: float) -> tuple[float, CancelReason]:
         """When the function must be over, on the event loop's clock, and what that means."""

@@ -116,7 +116,7 @@ class Slots:
 class SlotHolder:
     """One running job's slot: lent while the job waits, given back once at its end."""
 
-    __slots__ = ("_attended", "_held", "_name", "_over", "_returning", "_slots", "_waits")
+    __slots__ = ("_attended", "_held", "_name", "_over", "_returning", "_slots", "_waits", "parent")
 
     def __init__(self, slots: Slots, name: str) -> None:
         self._slots = slots
@@ -126,6 +126,8 @@ class SlotHolder:
         self._over = False
         self._waits = 0
         self._attended: list[anyio.CancelScope] | None = None
+        self.parent = False
+        """Whether the job submitted others in this attempt."""
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[None]:
@@ -160,6 +162,11 @@ class SlotHolder:
                 yield scope
             finally:
                 attended.remove(scope)
+
+    def leave(self) -> None:
+        """Nothing of the job will run any more, but it is not over: lend the slot for good."""
+        if self._held:
+            self._lend_out()
 
     def end(self) -> None:
         """The job is over, and whatever the event loop still does for a thread of it."""

@@ -14,6 +14,7 @@ from tests.support.claimed import a_job
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.tasks.definition import TaskDefinition
+from upnext.testing.memory import MemoryStore
 from upnext.worker.execution.around import around
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.executor import Executor
@@ -21,6 +22,7 @@ from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import in_loop
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import SlotHolder, Slots
+from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.settlement.receipts import Receipts
@@ -41,7 +43,10 @@ def an_attempt(**options: Any) -> Attempt:
     clock.set(0)
     definition = TaskDefinition(**{"function": function, "name": "work", **options})
     hooks = HookCalls(definition, anyio.CapacityLimiter(1), Receipts())
-    return Attempt(definition, around(in_loop, hooks=hooks), Running(), clock, hooks)
+    unwinding = Unwinding(MemoryStore(), "ear")
+    return Attempt(
+        definition, around(in_loop, hooks=hooks), Running(), clock, unwinding, hooks=hooks
+    )
 
 
 class Stage:

@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from tests.support.routing import HANDLERS, Faulty, event, jobs, router, run, wanted
 from upnext.contracts.handlers import encode_handler
-from upnext.model.identity import handler_job_id
+from upnext.model.identity import handler_job_id, new_job_id
 from upnext.store.bounds import Bounds
 from upnext.testing.memory import MemoryStore
 from upnext.worker.scheduling.event_router import BATCH, KEEP_INTERVAL, SWEEP_INTERVAL
@@ -163,8 +163,9 @@ async def test_racing_routers_make_each_job_once() -> None:
 async def test_of_a_cancelled_tree_no_handler_starts() -> None:
     store = MemoryStore()
     await store.declare(dict.fromkeys(HANDLERS, b"{}"))
-    await store.cancel_tree("root-1", "enough")
-    await store.send([event(parent_id="work-1", root_id="root-1")])
+    root = new_job_id("root")
+    await store.cancel_trees([root], "enough")
+    await store.send([event(parent_id=new_job_id("work"), root_id=root)])
     await run(store, 1, router(store))
     assert jobs(store) == []
     assert (await store.survey()).waiting == 0
