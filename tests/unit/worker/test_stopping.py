@@ -86,6 +86,6 @@ async def test_nothing_is_lost(hard: bool, prefetch: int, full: bool) -> None:
     for steps in range(400):
         with anyio.fail_after(1000):
             if await stopped_after(steps, hard, prefetch, full):
-                assert steps > 10
+                assert steps > 5  # as few as 9 where the order of turns is random
                 return
     raise AssertionError("the jobs never ended")
