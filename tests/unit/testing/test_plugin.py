@@ -32,6 +32,8 @@ TASKS = """
 """
 Suite = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.hard_limit(300)  # each test is a whole run of pytest
+
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
