@@ -168,6 +168,7 @@ async def test_the_first_wins_and_the_others_are_cancelled(client, double, scrip
 
         @tasks.start_soon
         async def end() -> None:
+            await script.claimed(3)  # all are submitted
             await script.fail(1)
             await script.complete(2)
             await script.obey(3)
