@@ -85,7 +85,7 @@ def moves(world: World) -> Iterator[Move]:
 
 def do_claim(world: World, worker: str) -> None:
     before = world.job.delivery
-    jobs, _ = claim(world.queue, world.now, worker, worker, 1)
+    jobs, _, _ = claim(world.queue, world.now, worker, worker, 1)
     for job in jobs:
         assert job.delivery == before + 1
         world.held[worker] += (job.delivery,)
@@ -169,7 +169,7 @@ def drain(world: World) -> None:
     world.now += LEASE
     stage(queue, world.now, "work")
     rescue(queue, world.now, "c", LEASE, world.now)
-    jobs, _ = claim(queue, world.now, "c", "c", 1)
+    jobs, _, _ = claim(queue, world.now, "c", "c", 1)
     for job in jobs:
         over = Outcome(held=Held("work", JOB, job.delivery), ending=Ending.COMPLETE)
         assert settle(queue, world.now, "c", over) is Settled.APPLIED

@@ -277,7 +277,7 @@ class QueueMachine(RuleBasedStateMachine):
             self._check_step(job_id, self.records[job_id], after)
         self.records = found
         self.rig.check_events()
-        check_books(self.rig, [record for record in found.values() if record is not None])
+        self._check_keys([record for record in found.values() if record is not None])
         self.sound = True
 
     def teardown(self) -> None:
@@ -286,6 +286,9 @@ class QueueMachine(RuleBasedStateMachine):
                 self._drain()
         finally:
             self.rig.end()
+
+    def _check_keys(self, records: list[JobRecord]) -> None:
+        check_books(self.rig, records)
 
     def _check_step(self, job_id: str, before: JobRecord | None, after: JobRecord | None) -> None:
         if before is None:

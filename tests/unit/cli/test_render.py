@@ -19,6 +19,12 @@ HOSTILE = "\x1b]0;title\x07[red]x[/red]\u202e:smile:\r\nError: all is lost"
 SHOWN = r"\x1b]0;title\x07[red]x[/red]\u202e:smile:"
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this process is attached to."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 def printed(renderable: RenderableType, capsys: pytest.CaptureFixture[str]) -> str:
     render.open_console().print(renderable)
     return capsys.readouterr().out
