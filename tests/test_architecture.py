@@ -20,8 +20,8 @@ LAYERS = (
     ("redis",),
     ("store",),
     ("tasks", "client"),
-    ("worker", "api"),
-    ("runner", "cli"),
+    ("worker", "api", "supervision"),
+    ("runner", "service", "cli"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 # Stands beside the layers: nothing imports it, and it sees this much.
@@ -37,7 +37,9 @@ TASK_GROUPS = (
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
-    "runner.py",  # the workers of one process, and the signals that end them
+    "service.py",  # the components of one process, and the signals that end them
+    "supervision/child.py",  # what a process asks, while one waits for its end
+    "supervision/supervisor.py",  # the processes of one service
     "worker/reporting/hatch.py",  # a task for each process that hands in reports
     "worker/settlement/renewal.py",  # a thread, with the two tasks that are its way to the loop
     "worker/supervisor.py",

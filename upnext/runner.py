@@ -1,50 +1,30 @@
-"""The composition root: settings → link → store → workers, and the signals that end them."""
+"""The composition root: settings → broker → the components of one process."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from math import inf
 from typing import Literal
 
 import anyio
-from anyio.abc import TaskStatus
-from attrs import define, evolve, field
-from redis.exceptions import RedisError
 
-from upnext.client.connect import bounds_of
-from upnext.contracts.keys import Keys
 from upnext.errors import CodecError, ConfigurationError
-from upnext.redis.embedded import EmbeddedServer, EmbeddedServerError, embedded
-from upnext.redis.pool import current_link
-from upnext.redis.url import Address
+from upnext.redis.embedded import embedded
+from upnext.service import Service
 from upnext.settings import Settings
-from upnext.store.blocking import BlockingStore
-from upnext.store.bounds import Bounds
-from upnext.store.store import Store
+from upnext.supervision.lifeline import Lifeline
 from upnext.tasks.modules import is_importing
 from upnext.tasks.registry import Registry, merge
-from upnext.worker.compose import compose_worker
-from upnext.worker.lifespan import LifespanError
-from upnext.worker.shutdown import Shutdown
-from upnext.worker.supervisor import run_worker
 from upnext.worker.worker import Worker, only_named
 
-__all__ = ["run"]
+__all__ = ["run", "run_components"]
 
 logger = logging.getLogger("upnext.runner")
 
-REVIVE_INTERVAL = 1.0
-"""Seconds between two looks at whether the embedded server is connected; a look costs nothing."""
-ONE_SIGNAL = 0.5
-"""Seconds within which signals count as one: many tools send theirs to the process and to its
-group."""
 JOIN_LIMIT = 1.0
 """Seconds that abandoned job threads get at the very end."""
 
@@ -79,6 +59,27 @@ def run(
         ConfigurationError: The workers cannot run as they are; one line says why.
         redis.exceptions.RedisError: The broker cannot be reached at the start.
     """
+    return run_components(
+        components,
+        redis_url=redis_url,
+        backend=backend,
+        use_uvloop=use_uvloop,
+        only=only,
+        worker_timeout=worker_timeout,
+    )
+
+
+def run_components(
+    components: Sequence[Worker],
+    *,
+    redis_url: str | None,
+    backend: Literal["asyncio", "trio"],
+    use_uvloop: bool,
+    only: Sequence[str] | None,
+    worker_timeout: float,
+    lifeline: Lifeline | None = None,
+) -> int:
+    """`run`, also for a process that another one supervises: `lifeline` is its way to that."""
     for component in components:
         if not isinstance(component, Worker):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"upnext.run() runs workers, not {component!r}")
@@ -100,15 +101,25 @@ def run(
     with ExitStack() as stack:
         url, server = redis_url or settings.redis_url, None
         if url is None and any(worker.redis_url is None for worker in workers):
+            if lifeline is not None:
+                lifeline.hold_embedded()
             server = stack.enter_context(embedded())
-            logger.info(server.describe())
+            if lifeline is None:
+                logger.info(server.describe())
             url = server.url
             for name, value in server.environment.items():
                 stack.enter_context(_environment(name, value))
         if url is not None:
             # For worker processes, and for whatever the jobs themselves start or submit.
             stack.enter_context(_environment("UPNEXT_REDIS_URL", url))
-        service = _Service(workers, settings, url, server, worker_timeout)
+        service = Service(
+            workers=workers,
+            settings=settings,
+            url=url,
+            server=server,
+            worker_timeout=worker_timeout,
+            lifeline=lifeline,
+        )
         options = {"use_uvloop": True} if use_uvloop else {}
         anyio.run(service.run, backend=backend, backend_options=options)
     _leave_abandoned_threads(1 if service.failed else 0)
@@ -146,98 +157,6 @@ def _environment(name: str, value: str) -> Generator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
-
-
-@define(eq=False)
-class _Service:
-    """The workers of one process, in one event loop."""
-
-    workers: Sequence[Worker]
-    settings: Settings
-    url: str | None
-    server: EmbeddedServer | None
-    grace: float
-    failed: bool = field(default=False, init=False)
-    _shutdowns: list[Shutdown] = field(factory=list[Shutdown], init=False)
-
-    async def run(self) -> None:
-        """Run all workers; when one ends by itself, drain the others too."""
-        self._shutdowns = [Shutdown(self.grace) for _ in self.workers]
-        async with anyio.create_task_group() as group:
-            await group.start(self._heed_signals)
-            if self.server is not None:
-                group.start_soon(self._revive, self.server)
-            async with anyio.create_task_group() as running:
-                for worker, shutdown in zip(self.workers, self._shutdowns, strict=True):
-                    running.start_soon(self._run_worker, worker, shutdown, name=worker.name)
-            group.cancel_scope.cancel()
-
-    async def _run_worker(self, worker: Worker, shutdown: Shutdown) -> None:
-        address = Address.parse(worker.redis_url or self.url or "")
-        queue = worker.queue_config.over(self.settings.queue)
-        keys = Keys(self.settings.workspace_id)
-        bounds = bounds_of(evolve(self.settings, queue=queue))
-        store = Store(current_link(address, name=f"upnext-{worker.name}"), keys, bounds)
-        try:
-            logger.info("worker %s connects to %s", worker.name, address.describe())
-            await store.now()  # an unreachable broker is found out before anything is started
-            parts = compose_worker(
-                worker,
-                store=store,
-                keys=keys,
-                queue=queue,
-                open_blocking_store=partial(_open_blocking_store, address, keys, bounds),
-                pace=self.settings.pace,
-            )
-            logger.info("worker %s started as %s", worker.name, parts.worker)
-            report = await run_worker(parts, shutdown, _give_up)
-        except (RedisError, LifespanError) as error:
-            logger.error("worker %s: %s", worker.name, error)
-            self.failed = True
-        except Exception:  # the other workers are drained before the process ends
-            logger.exception("worker %s crashed", worker.name)
-            self.failed = True
-        else:
-            self.failed |= not report.clean
-            logger.info("worker %s stopped", worker.name)
-        for other in self._shutdowns:
-            other.begin_drain()
-
-    async def _revive(self, server: EmbeddedServer) -> None:
-        """Start the embedded server again when it died: nobody else will."""
-        link = current_link(Address.parse(server.url))
-        while True:
-            await anyio.sleep(REVIVE_INTERVAL)
-            if link.statistics().connected:
-                continue
-            try:
-                await anyio.to_thread.run_sync(server.revive)
-            except EmbeddedServerError as error:
-                logger.error("%s", error)
-
-    async def _heed_signals(self, *, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            task_status.started()
-            first = inf
-            async for number in signals:
-                again = any(shutdown.draining for shutdown in self._shutdowns)
-                if again and anyio.current_time() - first < ONE_SIGNAL:
-                    continue
-                first = min(first, anyio.current_time())
-                name = signal.Signals(number).name
-                logger.info("%s: %s", name, "stopping now" if again else "draining")
-                for shutdown in self._shutdowns:
-                    shutdown.stop()
-
-
-def _open_blocking_store(address: Address, keys: Keys, bounds: Bounds) -> BlockingStore:
-    return BlockingStore(address.blocking_client(), keys, bounds)
-
-
-async def _give_up(names: list[str]) -> None:
-    """End a process that jobs which swallow their cancellation would keep for ever."""
-    logging.shutdown()
-    os._exit(1)
 
 
 def _leave_abandoned_threads(code: int) -> None:

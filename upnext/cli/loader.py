@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import upnext
 from upnext.cli.explain import FAILURE, CommandError, unknown
 from upnext.errors import ConfigurationError
-from upnext.tasks.modules import import_file, make_importable
+from upnext.tasks.modules import import_file, make_importable, real_name
 
 if TYPE_CHECKING:
     from upnext.client.handle import TaskHandle
@@ -63,11 +63,8 @@ def load_module(target: str) -> ModuleType:
     Raises:
         CommandError: It cannot be found, or its own code raised.
     """
-    path = Path(target).expanduser()
-    is_path = path.suffix == ".py" or os.sep in target or path.is_file() or _is_plain_folder(target)
     try:
-        if is_path:
-            _check_file(path, target)
+        if (path := _path_of(target)) is not None:
             return import_file(path)
         if not _DOTTED.fullmatch(target):
             raise CommandError(
@@ -84,6 +81,16 @@ def load_module(target: str) -> ModuleType:
         ) from error
     except Exception as error:
         raise _broken(target, error) from error
+
+
+def folder_of(target: str) -> str:
+    """The folder from which a file or module that a user named is importable. Imports nothing.
+
+    Raises:
+        CommandError: There is no such file.
+    """
+    path = _path_of(target)
+    return os.getcwd() if path is None else os.fspath(real_name(path.absolute())[0])
 
 
 def collect(modules: Iterable[ModuleType], kind: type[C]) -> list[C]:
@@ -149,6 +156,15 @@ def _discover(worker: Worker) -> None:
     except ConfigurationError as error:
         details = "" if error.__cause__ is None else own_frames(error.__cause__)
         raise CommandError(str(error), code=FAILURE, details=details) from error
+
+
+def _path_of(target: str) -> Path | None:
+    """The Python file that this names; None: it is the name of a module."""
+    path = Path(target).expanduser()
+    if path.suffix == ".py" or os.sep in target or path.is_file() or _is_plain_folder(target):
+        _check_file(path, target)
+        return path
+    return None
 
 
 def _is_plain_folder(target: str) -> bool:

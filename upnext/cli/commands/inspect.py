@@ -16,8 +16,9 @@ def inspect_(*files: str, as_json: AsJson = False) -> None:
     Args:
         files: Python files, or modules such as package.module.
     """
+    from upnext.cli.declared import described, inspection
     from upnext.cli.loader import load_workers
-    from upnext.cli.render import described, inspection, open_console, print_json
+    from upnext.cli.render import open_console, print_json
 
     workers = load_workers(files)
     if as_json:

@@ -13,8 +13,9 @@ def list_(*files: str) -> None:
     Args:
         files: Python files, or modules such as package.module.
     """
+    from upnext.cli.declared import listing
     from upnext.cli.loader import load_workers
-    from upnext.cli.render import listing, open_console
+    from upnext.cli.render import open_console
 
     workers = load_workers(files)
     open_console().print(listing(workers))
