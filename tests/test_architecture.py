@@ -34,6 +34,12 @@ FRONT = ("__init__", "__main__")
 GUESTS = ("cli",)
 
 TASK_GROUPS = (
+    "api/serve.py",  # the connections of one API, and what takes them in
+    "api/server/connection.py",  # the requests of one client
+    "api/server/lifespan.py",  # the app's own start and stop
+    "api/web/http.py",  # a handler, and what hears its client
+    "api/web/lifespan.py",  # the app's background tasks
+    "api/web/websocket.py",  # a handler, and what hears its client
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
@@ -256,8 +262,8 @@ BREACHES: list[tuple[Rule, str, str]] = [
     (lengths, "upnext/long.py", LONG),
     (lengths, "server/upnext_server/api/long.py", LONG),
     (lengths, "tests/unit/test_long.py", LONG),
-    (task_groups, "upnext/api/serve.py", "async with anyio.create_task_group() as group: ..."),
-    (task_groups, "upnext/api/serve.py", "group = create_task_group()"),
+    (task_groups, "upnext/api/runtime.py", "async with anyio.create_task_group() as group: ..."),
+    (task_groups, "upnext/api/runtime.py", "group = create_task_group()"),
     (shields, "upnext/a.py", "with CancelScope(shield=True): ..."),
     (shields, "upnext/a.py", "with anyio.CancelScope(deadline=math.inf, shield=True): ..."),
     (shields, "upnext/a.py", "with move_on_after(None, shield=True): ..."),

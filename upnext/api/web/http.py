@@ -1,0 +1,69 @@
+"""One HTTP request on its way through Quart."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import anyio
+from quart.asgi import ASGIHTTPConnection
+from quart.wrappers import Request
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from upnext.api.ports import Receive, Send
+
+
+class HTTPConnection(ASGIHTTPConnection):
+    """Runs the handler in the task that the server gave the request, so in that task's scopes.
+
+    Beside it one task hears the client: the body as it comes, and that he left, which cancels
+    the handler.
+    """
+
+    async def __call__(self, receive: Receive, send: Send) -> None:
+        request = self._create_request_from_scope(cast("Any", send))
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._hear, request, receive, group.cancel_scope)
+            try:
+                await self.handle_request(request, cast("Any", send))
+            except Exception as error:  # outside of the group it is not in a group itself
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _hear(self, request: Request, receive: Receive, scope: anyio.CancelScope) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "http.request":
+                request.body.append(message.get("body", b""))
+                if not message.get("more_body", False):
+                    request.body.set_complete()
+            elif message["type"] == "http.disconnect":
+                scope.cancel()
+                return
+
+    async def handle_request(self, request: Request, send: Any) -> None:
+        """Answer the request. How long a client may take to read is up to the server."""
+        await self._send_response(send, await self.app.handle_request(request))
+
+    async def _send_response(self, send: Any, response: Any) -> None:
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in response.headers.items()
+        ]
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": headers,
+        }
+        await send(start)
+        if isinstance(response, WerkzeugResponse):
+            for part in cast("Any", response).iter_encoded():
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        else:
+            async with response.response as body:
+                async for part in body:
+                    data = part.encode() if isinstance(part, str) else part
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
