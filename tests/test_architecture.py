@@ -34,6 +34,9 @@ FRONT = ("__init__", "__main__")
 GUESTS = ("cli",)
 
 TASK_GROUPS = (
+    "api/static/child.py",  # a process and the reader of its output
+    "api/static/mounts.py",  # a task for each dev server
+    "api/static/respond.py",  # a download, and whether its client is still there
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test

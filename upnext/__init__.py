@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from upnext.api.static.package_manager import PackageManager, StaticRuntime
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.event import (
         EventHandle,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         QueueFullError,
         ScheduleExistsError,
         ScheduleNotFoundError,
+        StaticBuildError,
         UpNextError,
     )
     from upnext.model.artifact import Artifact, ArtifactType
@@ -79,6 +81,7 @@ __all__ = [
     "MissedRunPolicy",
     "OutputLostError",
     "Overlap",
+    "PackageManager",
     "Progress",
     "QueueFullError",
     "Retry",
@@ -86,6 +89,8 @@ __all__ = [
     "ScheduleExistsError",
     "ScheduleNotFoundError",
     "Snooze",
+    "StaticBuildError",
+    "StaticRuntime",
     "SyncExecutor",
     "TaskExecutionError",
     "TaskHandle",
@@ -119,6 +124,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "upnext.api.static.package_manager": ("PackageManager", "StaticRuntime"),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",
@@ -146,6 +152,7 @@ _HOMES = {
         "QueueFullError",
         "ScheduleExistsError",
         "ScheduleNotFoundError",
+        "StaticBuildError",
         "UpNextError",
     ),
     "upnext.model.artifact": ("Artifact", "ArtifactType"),
