@@ -40,6 +40,9 @@ TASK_GROUPS = (
     "api/web/http.py",  # a handler, and what hears its client
     "api/web/lifespan.py",  # the app's background tasks
     "api/web/websocket.py",  # a handler, and what hears its client
+    "api/static/child.py",  # a process and the reader of its output
+    "api/static/mounts.py",  # a task for each dev server
+    "api/static/respond.py",  # a download, and whether its client is still there
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test

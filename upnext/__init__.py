@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.api.api import Api
+    from upnext.api.static.package_manager import PackageManager, StaticRuntime
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.event import (
         EventHandle,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         QueueFullError,
         ScheduleExistsError,
         ScheduleNotFoundError,
+        StaticBuildError,
         UpNextError,
     )
     from upnext.model.artifact import Artifact, ArtifactType
@@ -81,6 +83,7 @@ __all__ = [
     "MissedRunPolicy",
     "OutputLostError",
     "Overlap",
+    "PackageManager",
     "Progress",
     "QueueFullError",
     "Retry",
@@ -88,6 +91,8 @@ __all__ = [
     "ScheduleExistsError",
     "ScheduleNotFoundError",
     "Snooze",
+    "StaticBuildError",
+    "StaticRuntime",
     "SyncExecutor",
     "TaskExecutionError",
     "TaskHandle",
@@ -122,6 +127,7 @@ __all__ = [
 
 _HOMES = {
     "upnext.api.api": ("Api",),
+    "upnext.api.static.package_manager": ("PackageManager", "StaticRuntime"),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",
@@ -149,6 +155,7 @@ _HOMES = {
         "QueueFullError",
         "ScheduleExistsError",
         "ScheduleNotFoundError",
+        "StaticBuildError",
         "UpNextError",
     ),
     "upnext.model.artifact": ("Artifact", "ArtifactType"),
