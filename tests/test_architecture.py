@@ -34,6 +34,7 @@ FRONT = ("__init__", "__main__")
 GUESTS = ("cli",)
 
 TASK_GROUPS = (
+    "api/tracking/tracker.py",  # writing what was counted, beside saying that the API is there
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
