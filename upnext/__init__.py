@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from upnext.api.tracking.config import ApiTrackingConfig
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.event import (
         EventHandle,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from upnext.worker.worker import Worker
 
 __all__ = [
+    "ApiTrackingConfig",
     "Artifact",
     "ArtifactError",
     "ArtifactType",
@@ -119,6 +121,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "upnext.api.tracking.config": ("ApiTrackingConfig",),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",
