@@ -43,6 +43,7 @@ TASK_GROUPS = (
     "api/static/child.py",  # a process and the reader of its output
     "api/static/mounts.py",  # a task for each dev server
     "api/static/respond.py",  # a download, and whether its client is still there
+    "api/tracking/tracker.py",  # writing what was counted, beside saying that the API is there
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test

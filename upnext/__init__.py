@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from upnext.api.api import Api
     from upnext.api.static.package_manager import PackageManager, StaticRuntime
+    from upnext.api.tracking.config import ApiTrackingConfig
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.event import (
         EventHandle,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Api",
+    "ApiTrackingConfig",
     "Artifact",
     "ArtifactError",
     "ArtifactType",
@@ -128,6 +130,7 @@ __all__ = [
 _HOMES = {
     "upnext.api.api": ("Api",),
     "upnext.api.static.package_manager": ("PackageManager", "StaticRuntime"),
+    "upnext.api.tracking.config": ("ApiTrackingConfig",),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",
