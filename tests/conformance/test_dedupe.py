@@ -21,7 +21,6 @@ from tests.conformance.subject import (
 from upnext.errors import JobRefusedError, QueueFullError
 from upnext.model.dedupe import Dedupe, DedupeKind
 from upnext.model.job import Enqueued, NewJob
-from upnext.model.limits import limit_keys
 from upnext.model.outcome import Ending
 from upnext.model.status import JobStatus
 from upnext.store.store import Store
@@ -362,54 +361,3 @@ async def test_a_cancelled_tree_joins_nothing(store: Store) -> None:
     [answer] = await store.enqueue([rerun(2, parent_id=root_id, root_id=root_id)])
     assert isinstance(answer, JobRefusedError)
     assert (await record_of(store, first.id)).arguments == b"1"
-
-
-# With limits.
-
-
-async def limited_to_one_a_key(store: Store) -> None:
-    definition = {"max_concurrency": 1, "concurrency_key": "{x}"}
-    await store.declare({"work": json.dumps(definition).encode()})
-
-
-async def test_the_newest_limit_keys_count_with_the_newest_arguments(
-    store: Store, subject: Subject
-) -> None:
-    await limited_to_one_a_key(store)
-    await submit(store, new(limit_keys=limit_keys("b", "")))
-    await claim_one(store)
-    first = debounced(1, window=1_000, limit_keys=limit_keys("a", ""))
-    await submit(store, first)
-    await joins(store, debounced(2, window=1_000, limit_keys=limit_keys("b", "")), first)
-    subject.advance(1_100)
-    await store.stage(["work"])
-    assert await claim(store, "w2") == [], "a job of b runs"
-
-
-async def test_one_that_waited_for_another_one_keeps_to_its_limit_keys(store: Store) -> None:
-    await limited_to_one_a_key(store)
-    first, second = (rerun(n, limit_keys=limit_keys(f"{n}", "")) for n in (1, 2))
-    await submit(store, first)
-    running = await claim_one(store)
-    other = new(limit_keys=limit_keys("2", ""))
-    await submit(store, second, other)
-    [elsewhere] = await claim(store, "w2", 5)
-    assert elsewhere.id == other.id
-    await store.settle("w1", [outcome(running)])
-    assert await claim(store, "w1", 5) == [], "a job with its key runs"
-    await store.settle("w2", [outcome(elsewhere)])
-    assert (await claim_one(store)).id == second.id
-
-
-async def test_lost_jobs_with_limit_keys_are_kept_apart_too(store: Store, subject: Subject) -> None:
-    await limited_to_one_a_key(store)
-    jobs = [new(limit_keys=limit_keys(f"{n}", "")) for n in range(2)]
-    await submit(store, *jobs)
-    for worker in ("w1", "w2"):
-        assert len(await claim(store, worker, 5)) == 2
-        subject.advance(3_000)
-        assert len((await rescue(store, 3_000)).requeued) == 2
-    assert len(await claim(store, "w3", 5)) == 1
-    subject.advance(1_100)
-    await store.stage(["work"])
-    assert len(await claim(store, "w4", 5)) == 1

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.property.rig import FUNCTIONS
 from upnext.model.dedupe import Caching, Dedupe, DedupeKind
+from upnext.model.report import Report, ReportKind
 
 functions = st.sampled_from((FUNCTIONS[0], *FUNCTIONS))
 workers = st.sampled_from((0, 0, 1))
@@ -25,3 +26,18 @@ cachings = st.builds(
     fresh=st.sampled_from((False, False, True)),
 )
 payloads = st.sampled_from((b"", b"[]", b'{"n":9007199254740993}', b"\x00\xff"))
+
+
+def reports_of(said: list[tuple[ReportKind, bytes]], first: int) -> list[Report]:
+    """What a job says, numbered from `first` on."""
+    return [
+        Report(
+            kind=kind,
+            payload=b"0.5" if kind is ReportKind.PROGRESS else payload,
+            text="raw" if kind is ReportKind.OUTPUT else "",
+            number=number,
+            count=number,
+            made_at=1e12,  # no age: both sides ask for it at different times
+        )
+        for number, (kind, payload) in enumerate(said, first)
+    ]

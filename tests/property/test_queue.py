@@ -20,15 +20,24 @@ from hypothesis.stateful import (
 )
 
 from tests.property.books import check_books, check_step, check_what_is_left
-from tests.property.drawn import cachings, dedupes, functions, limits, payloads, times, workers
+from tests.property.drawn import (
+    cachings,
+    dedupes,
+    functions,
+    limits,
+    payloads,
+    reports_of,
+    times,
+    workers,
+)
 from tests.property.rig import FUNCTIONS, KEYS, Rig, Verb
 from tests.support.clocked import ClockedServer, clock_shim
 from tests.support.servers import find_binary
 from upnext.model.identity import function_tag
-from upnext.model.job import Held, JobRecord, NewJob, ReplayVerdict
+from upnext.model.job import Held, Job, JobRecord, NewJob, ReplayVerdict
 from upnext.model.lineage import Member, child_path
 from upnext.model.outcome import Ending, Outcome, Settled
-from upnext.model.report import Report, ReportKind, Reports
+from upnext.model.report import ReportKind, Reports
 
 EXAMPLES = int(os.environ.get("UPNEXT_PROPERTY_EXAMPLES", "150"))
 LEASE = 3_000
@@ -236,18 +245,7 @@ class QueueMachine(RuleBasedStateMachine):
         first=st.integers(1, 6),
     )
     def report(self, claim: tuple[str, Held], said: list[tuple[Any, bytes]], first: int) -> None:
-        reports = [
-            Report(
-                kind=kind,
-                payload=b"0.5" if kind is ReportKind.PROGRESS else payload,
-                text="raw" if kind is ReportKind.OUTPUT else "",
-                number=number,
-                count=number,
-                made_at=1e12,  # no age: both sides ask for it at different times
-            )
-            for number, (kind, payload) in enumerate(said, first)
-        ]
-        batch = [Reports(claim[1], self.rig.server.now, reports)]
+        batch = [Reports(claim[1], self.rig.server.now, reports_of(said, first))]
         self.rig.both(lambda side: side.report(claim[0], batch))
 
     @rule(job=jobs, what=st.sampled_from(("log", "out", "")), after=st.sampled_from(("", "1-2")))
@@ -326,17 +324,21 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         """Let everything end; then nothing but permanent keys may be left."""
-        wants = [(name, 50) for name in FUNCTIONS]
         self._then(lambda side: side.stage(FUNCTIONS), after=DAY)
         self._sweep()
-        self._then(lambda side: side.stage(FUNCTIONS), after=DAY)
-        while claimed := self._then(lambda side: side.claim("last", wants)).jobs:
+        while claimed := self._claim_all():
             over = [Outcome(held=job.held, ending=Ending.COMPLETE) for job in claimed]
             self._settle("last", over)
             self.nothing_differs_and_nothing_is_lost()
         assert all(r is None or r.status.is_terminal() for r in self.records.values())
         self.rig.server.advance(8 * DAY)
         check_what_is_left(self.rig)
+
+    def _claim_all(self) -> list[Job]:
+        """What one worker may have at once, of all that waits."""
+        wants = [(name, 50) for name in FUNCTIONS]
+        self._then(lambda side: side.stage(FUNCTIONS), after=DAY)
+        return self._then(lambda side: side.claim("last", wants)).jobs
 
     def _sweep(self) -> None:
         def rescue(side: Any) -> Any:
