@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.client.artifacts import create_artifact, create_artifact_sync
+    from upnext.client.dead_letters import DeadLetter, dead_letters
     from upnext.client.event import (
         EventHandle,
         TypedEvent,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ArtifactError,
         CodecError,
         ConfigurationError,
+        DeadLetterNotFoundError,
         EventRefusedError,
         JobNotFoundError,
         JobRefusedError,
@@ -66,6 +68,8 @@ __all__ = [
     "CodecError",
     "ConfigurationError",
     "Context",
+    "DeadLetter",
+    "DeadLetterNotFoundError",
     "Discard",
     "EventHandle",
     "EventRefusedError",
@@ -99,6 +103,7 @@ __all__ = [
     "check_cancelled",
     "create_artifact",
     "create_artifact_sync",
+    "dead_letters",
     "first_completed",
     "gather",
     "get_current_context",
@@ -128,6 +133,7 @@ _HOMES = {
         "send_event_idempotent_sync",
         "send_event_sync",
     ),
+    "upnext.client.dead_letters": ("DeadLetter", "dead_letters"),
     "upnext.client.future": ("Future",),
     "upnext.client.group": ("Group", "group"),
     "upnext.client.handle": ("TaskHandle",),
@@ -140,6 +146,7 @@ _HOMES = {
         "CodecError",
         "ConfigurationError",
         "EventRefusedError",
+        "DeadLetterNotFoundError",
         "JobNotFoundError",
         "JobRefusedError",
         "OutputLostError",

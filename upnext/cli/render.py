@@ -88,7 +88,7 @@ def running(
 
 def listing(workers: Sequence[Worker]) -> RenderableType:
     """Workers and the names of their tasks."""
-    table = _table("worker", "concurrency", "tasks")
+    table = plain_table("worker", "concurrency", "tasks")
     for worker in workers:
         names = "\n".join(map(one_line, _names(worker))) or "none"
         table.add_row(_named(worker.name), str(worker.concurrency), Text(names))
@@ -98,7 +98,7 @@ def listing(workers: Sequence[Worker]) -> RenderableType:
 def inspection(workers: Sequence[Worker]) -> RenderableType:
     """Every task with what its definition says."""
     scheduled = ["schedule"] if any(worker.crons for worker in workers) else []
-    table = _table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
+    table = plain_table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
     for worker in workers:
         for name, handle in _declared(worker):
             definition = handle.definition
@@ -143,14 +143,14 @@ def events(view: EventsView) -> RenderableType:
     since = f", the first since {moment(view.oldest)}" if view.waiting else ""
     parts: list[RenderableType] = [_facts({"waiting": f"{view.waiting} to be routed{since}"})]
     if view.handlers:
-        table = _table("handler", "listens to")
+        table = plain_table("handler", "listens to")
         for function, pattern in _listening(view).items():
             table.add_row(_named(function), _safe(pattern or "what cannot be read"))
         parts += [Text(), table]
     else:
         parts.append(Text("No handler of any event is known.", style="yellow"))
     if view.unhandled:
-        table = _table("sent", "nobody handled", "data", "id")
+        table = plain_table("sent", "nobody handled", "data", "id")
         for event in view.unhandled:
             data = _safe(event.data.decode(errors="replace"))
             data.truncate(60, overflow="ellipsis")
@@ -286,7 +286,7 @@ def diagnosis(found: Diagnosis) -> RenderableType:
     }
     parts: list[RenderableType] = [_facts(facts)]
     if found.workers:
-        table = _table("worker", "process", "active", "processed", "heartbeat", "state")
+        table = plain_table("worker", "process", "active", "processed", "heartbeat", "state")
         for worker in found.workers:
             state = ("can claim", "green") if worker.healthy else ("cannot claim", "red")
             table.add_row(
@@ -377,7 +377,8 @@ def _facts(facts: Mapping[str, str | Text | None]) -> Table:
     return grid
 
 
-def _table(*headings: str) -> Table:
+def plain_table(*headings: str) -> Table:
+    """An empty table with these headings."""
     table = Table(show_edge=False, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
