@@ -47,7 +47,8 @@ TASK_GROUPS = (
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
-    "service.py",  # the components of one process, and the signals that end them
+    "service/serving.py",  # an API, its tracking and dev servers
+    "service/tree.py",  # the components of one process, and the signals that end them
     "supervision/child.py",  # what a process asks, while one waits for its end
     "supervision/supervisor.py",  # the processes of one service
     "worker/reporting/hatch.py",  # a task for each process that hands in reports

@@ -17,6 +17,9 @@ from upnext.api.paths import Path
 from upnext.api.ports import ASGIApp, Mount, Wrap
 from upnext.api.routes import Route, RouteOptions, Routes
 from upnext.api.runtime import Runtime
+from upnext.api.static.mounted import MountedFiles
+from upnext.api.static.mounts import StaticMounts
+from upnext.api.static.package_manager import PackageManager
 from upnext.api.unrouted import with_mounts
 from upnext.api.web.app import APIQuart, adopt
 from upnext.errors import ConfigurationError
@@ -155,6 +158,7 @@ class Api(Routes):
         self._app = app
         self._routes: list[Route] = []
         self._mounts: list[Mount] = []
+        self._static = StaticMounts()
         self._middlewares: list[Wrap] = []
         if isinstance(app, Quart):
             app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -192,6 +196,51 @@ class Api(Routes):
         if any(mount.path == other.path for other in self._mounts):
             raise ConfigurationError(f"something is mounted at {mount.path!r} already")
         self._mounts.append(mount)
+
+    @property
+    def static_files(self) -> StaticMounts:
+        """What `static` declared."""
+        return self._static
+
+    def static(
+        self,
+        path: str,
+        *,
+        directory: str | os.PathLike[str],
+        package_manager: PackageManager | str | None = None,
+        runtime_version: str | None = None,
+        build_command: str | None = None,
+        dev_command: str | None = None,
+        output: str | os.PathLike[str] | None = None,
+        spa: bool = True,
+    ) -> None:
+        """Serve a directory, or the frontend that is built in it, where no route matches.
+
+        Args:
+            path: Where: `/` or `/app`. Of several the longest path that fits answers.
+            directory: The files, or the frontend's project, relative to the working directory.
+            package_manager: Installs and builds the project before the API starts.
+            runtime_version: Of Node.js or Bun, for whoever deploys it; not looked at here.
+            build_command: Instead of the package manager's own. Run without a shell.
+            dev_command: Instead of the package manager's own, for `upnext run --dev`.
+            output: What the build writes and is served, relative to `directory`. Without it
+                nothing is built and `directory` is served as it is.
+            spa: Answer pages that name no file with `index.html`.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong, or the path is taken; one line says how.
+        """
+        declared = self._static.add(
+            path,
+            directory=directory,
+            package_manager=package_manager,
+            runtime_version=runtime_version,
+            build_command=build_command,
+            dev_command=dev_command,
+            output=output,
+            spa=spa,
+        )
+        self.mount(MountedFiles(declared, self._static))
 
     def add_route(
         self,
