@@ -94,8 +94,9 @@ class Api(Routes):
             **options: As of `Api`; without a `docs_url` and an `openapi_url` there is none.
         """
         adopt(app)
-        if app.config["MAX_CONTENT_LENGTH"] is not None:
-            options.setdefault("max_body_bytes", app.config["MAX_CONTENT_LENGTH"])
+        longest = cast("int | None", app.config["MAX_CONTENT_LENGTH"])
+        if longest is not None:
+            options.setdefault("max_body_bytes", longest)
         return cls._around(app, name or app.name or "upnext-api", options)
 
     @classmethod
@@ -115,7 +116,8 @@ class Api(Routes):
     @classmethod
     def _around(cls, app: Any, name: str, options: dict[str, Any]) -> Api:
         made = cls.__new__(cls)
-        made._set_up(name, app, **{"docs_url": None, "openapi_url": None, **options})
+        documented: dict[str, Any] = {"docs_url": None, "openapi_url": None}
+        made._set_up(name, app, **(documented | options))
         return made
 
     def _set_up(

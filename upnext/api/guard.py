@@ -56,7 +56,7 @@ def guarded(app: ASGIApp, longest: float | None) -> ASGIApp:
                 await app(scope, receive, answering)
             if answering.deadline.cancelled_caught:
                 await _refuse(send, 504, f"not done within {limit:g} seconds")
-        except _BadTimeout as error:
+        except _BadTimeoutError as error:
             await _refuse(send, 400, str(error))
         except Exception as error:
             error_id = log_failure(error, scope["method"], scope["path"])
@@ -67,7 +67,7 @@ def guarded(app: ASGIApp, longest: float | None) -> ASGIApp:
     return guard
 
 
-class _BadTimeout(Exception):
+class _BadTimeoutError(Exception):
     pass
 
 
@@ -77,7 +77,7 @@ def _shorter(value: bytes, longest: float | None) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise _BadTimeout("X-Request-Timeout must be a number of seconds, more than 0")
+        raise _BadTimeoutError("X-Request-Timeout must be a number of seconds, more than 0")
     return seconds if longest is None else min(seconds, longest)
 
 

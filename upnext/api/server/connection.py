@@ -30,6 +30,7 @@ SEND_PATIENCE = 30.0
 LINGER = 1.0
 """Seconds to hear out a client whose request was answered before it was read: closed at once,
 the answer would be lost."""
+_ANSWER, _LENGTH = b"HTTP/1.1 ", b"\r\ncontent-length: "
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
@@ -50,6 +51,7 @@ class Connection:
     _closing: bool = field(default=False, init=False)
     _reading: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     _sending: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
+    _held: bytes = field(default=b"", init=False)
     _protocol: Any = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -98,8 +100,13 @@ class Connection:
 
     async def _send(self, event: Any) -> None:
         if isinstance(event, RawData):
-            if event.data:
-                await self._write(event.data)
+            data = self._held + event.data if self._held else event.data
+            # The headers of an answer of known length travel with its first bytes.
+            if data is event.data and data.startswith(_ANSWER) and _LENGTH in data:
+                self._held = data
+            elif data:
+                self._held = b""
+                await self._write(data)
         elif isinstance(event, Updated):
             if event.idle:
                 self._be_idle()
@@ -112,10 +119,10 @@ class Connection:
     async def _write(self, data: bytes) -> None:
         async with self._sending:
             try:
-                with anyio.fail_after(SEND_PATIENCE):
+                with anyio.move_on_after(SEND_PATIENCE) as slow:
                     await self.stream.send(data)
-                return
-            except TimeoutError:
+                if not slow.cancelled_caught:
+                    return
                 logger.info("a client takes what it asked for too slowly; dropped")
             except _GONE:
                 pass
@@ -150,4 +157,7 @@ def _address(stream: SocketStream, attribute: Any) -> tuple[str, int] | None:
         address = stream.extra(attribute)
     except (anyio.TypedAttributeLookupError, OSError):
         return None
-    return (address[0], address[1]) if isinstance(address, tuple) else None
+    if not isinstance(address, tuple):
+        return None
+    host, port = cast("tuple[Any, ...]", address)[:2]
+    return str(host), int(port)
