@@ -40,3 +40,7 @@ class Leaving:
         self._scope = scope
         if self._gone:
             scope.cancel()
+
+    def spares(self) -> None:
+        """Cancel nothing any more: the answer is complete, and the client free to leave."""
+        self._scope = None

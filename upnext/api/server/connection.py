@@ -50,7 +50,9 @@ class Connection:
     """Whether no request of it is under way."""
     _closing: bool = field(default=False, init=False)
     _reading: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
-    _sending: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
+    _writing: bool = field(default=False, init=False)
+    _written: anyio.Event | None = field(default=None, init=False)
+    """Set after the write under way, if somebody else waits to write."""
     _held: bytes = field(default=b"", init=False)
     _protocol: Any = field(default=None, init=False)
 
@@ -117,16 +119,25 @@ class Connection:
             await self._close()
 
     async def _write(self, data: bytes) -> None:
-        async with self._sending:
-            try:
-                with anyio.move_on_after(SEND_PATIENCE) as slow:
-                    await self.stream.send(data)
-                if not slow.cancelled_caught:
-                    return
-                logger.info("a client takes what it asked for too slowly; dropped")
-            except _GONE:
-                pass
-            self._reading.cancel()
+        while self._writing:
+            if self._written is None:
+                self._written = anyio.Event()
+            await self._written.wait()
+        self._writing = True
+        try:
+            with anyio.move_on_after(SEND_PATIENCE) as slow:
+                await self.stream.send(data)
+            if not slow.cancelled_caught:
+                return
+            logger.info("a client takes what it asked for too slowly; dropped")
+        except _GONE:
+            pass
+        finally:
+            self._writing = False
+            if self._written is not None:
+                self._written.set()
+                self._written = None
+        self._reading.cancel()
         await self._protocol.handle(Closed())
 
     async def _close(self) -> None:

@@ -13,7 +13,6 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from upnext.api.leaving import LEAVING, Leaving
 from upnext.api.ports import Receive
 
-
 SHORT = 1 << 16
 """Bytes of a body that is read as a whole before its handler is called."""
 
@@ -33,9 +32,12 @@ class HTTPConnection(ASGIHTTPConnection):
 
     async def __call__(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
-        leaving = self.scope.get("extensions", {}).get(LEAVING)
-        if leaving is not None and _is_short(request):
-            await self._answer_short(request, receive, send, leaving)
+        self._answered = False
+        self._leaving = cast(
+            "Leaving | None", cast("Any", self.scope).get("extensions", {}).get(LEAVING)
+        )
+        if self._leaving is not None and _is_short(request):
+            await self._answer_short(request, receive, send, self._leaving)
             return
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
@@ -72,7 +74,8 @@ class HTTPConnection(ASGIHTTPConnection):
                 if not message.get("more_body", False):
                     request.body.set_complete()
             elif message["type"] == "http.disconnect":
-                scope.cancel()
+                if not self._answered:
+                    scope.cancel()
                 return
 
     async def handle_request(self, request: Request, send: Any) -> None:
@@ -92,7 +95,7 @@ class HTTPConnection(ASGIHTTPConnection):
         await send(start)
         if isinstance(getattr(response, "response", None), DataBody):
             data = b"".join([part async for part in response.response])
-            await send({"type": "http.response.body", "body": data, "more_body": False})
+            await self._complete(send, data)
             return
         if isinstance(response, WerkzeugResponse):
             for part in cast("Any", response).iter_encoded():
@@ -102,4 +105,11 @@ class HTTPConnection(ASGIHTTPConnection):
                 async for part in body:
                     data = part.encode() if isinstance(part, str) else part
                     await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._complete(send, b"")
+
+    async def _complete(self, send: Any, data: bytes) -> None:
+        # With this the client may leave; what the app does afterwards is not cancelled.
+        self._answered = True
+        if self._leaving is not None:
+            self._leaving.spares()
+        await send({"type": "http.response.body", "body": data, "more_body": False})
