@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.api.api import Api
+    from upnext.api.sse import sse
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.event import (
         EventHandle,
@@ -117,11 +118,13 @@ __all__ = [
     "send_event_idempotent",
     "send_event_idempotent_sync",
     "send_event_sync",
+    "sse",
     "submit_many",
 ]
 
 _HOMES = {
     "upnext.api.api": ("Api",),
+    "upnext.api.sse": ("sse",),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",

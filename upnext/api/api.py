@@ -13,6 +13,7 @@ from upnext.api.answers import Answer
 from upnext.api.binding.bind import Bound
 from upnext.api.guard import guarded
 from upnext.api.limits import limited
+from upnext.api.openapi.page import add_documentation
 from upnext.api.paths import Path
 from upnext.api.ports import ASGIApp, Mount, Wrap
 from upnext.api.routes import Route, RouteOptions, Routes
@@ -161,6 +162,15 @@ class Api(Routes):
         if isinstance(app, Quart):
             app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
             app.debug = app.debug or debug
+            if openapi_url is not None:
+                add_documentation(
+                    app,
+                    self._routes,
+                    title=name,
+                    version=version,
+                    openapi_url=openapi_url,
+                    docs_url=docs_url,
+                )
 
     @property
     def api_id(self) -> str:
@@ -213,7 +223,8 @@ class Api(Routes):
         bound = Bound.of(handler, hints, parsed.names, methods, answer)
         name = self._free_name(getattr(handler, "__name__", type(handler).__name__))
         app.add_url_rule(parsed.rule, name, bound.view(), methods=list(methods))
-        self._routes.append(Route(parsed, tuple(methods), name, bound, options))
+        returns = hints.get("return", Any)
+        self._routes.append(Route(parsed, tuple(methods), name, bound, options, returns))
 
     def include_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
         """Take in a Quart blueprint, whose handlers are Quart's: they bind nothing.
