@@ -36,6 +36,7 @@ GUESTS = ("cli",)
 TASK_GROUPS = (
     "api/serve.py",  # the connections of one API, and what takes them in
     "api/server/connection.py",  # the requests of one client
+    "api/sse.py",  # the readers of one job's news
     "api/server/lifespan.py",  # the app's own start and stop
     "api/web/http.py",  # a handler, and what hears its client
     "api/web/lifespan.py",  # the app's background tasks

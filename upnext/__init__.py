@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from upnext.api.api import Api
     from upnext.api.static.package_manager import PackageManager, StaticRuntime
     from upnext.api.tracking.config import ApiTrackingConfig
+    from upnext.api.sse import sse
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.event import (
         EventHandle,
@@ -124,6 +125,7 @@ __all__ = [
     "send_event_idempotent",
     "send_event_idempotent_sync",
     "send_event_sync",
+    "sse",
     "submit_many",
 ]
 
@@ -131,6 +133,7 @@ _HOMES = {
     "upnext.api.api": ("Api",),
     "upnext.api.static.package_manager": ("PackageManager", "StaticRuntime"),
     "upnext.api.tracking.config": ("ApiTrackingConfig",),
+    "upnext.api.sse": ("sse",),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",

@@ -13,6 +13,7 @@ from upnext.api.answers import Answer
 from upnext.api.binding.bind import Bound
 from upnext.api.guard import guarded
 from upnext.api.limits import limited
+from upnext.api.openapi.page import add_documentation
 from upnext.api.paths import Path
 from upnext.api.ports import ASGIApp, Mount, Wrap
 from upnext.api.routes import Route, RouteOptions, Routes
@@ -97,8 +98,9 @@ class Api(Routes):
             **options: As of `Api`; without a `docs_url` and an `openapi_url` there is none.
         """
         adopt(app)
-        if app.config["MAX_CONTENT_LENGTH"] is not None:
-            options.setdefault("max_body_bytes", app.config["MAX_CONTENT_LENGTH"])
+        longest = cast("int | None", app.config["MAX_CONTENT_LENGTH"])
+        if longest is not None:
+            options.setdefault("max_body_bytes", longest)
         return cls._around(app, name or app.name or "upnext-api", options)
 
     @classmethod
@@ -118,7 +120,8 @@ class Api(Routes):
     @classmethod
     def _around(cls, app: Any, name: str, options: dict[str, Any]) -> Api:
         made = cls.__new__(cls)
-        made._set_up(name, app, **{"docs_url": None, "openapi_url": None, **options})
+        documented: dict[str, Any] = {"docs_url": None, "openapi_url": None}
+        made._set_up(name, app, **(documented | options))
         return made
 
     def _set_up(
@@ -163,6 +166,15 @@ class Api(Routes):
         if isinstance(app, Quart):
             app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
             app.debug = app.debug or debug
+            if openapi_url is not None:
+                add_documentation(
+                    app,
+                    self._routes,
+                    title=name,
+                    version=version,
+                    openapi_url=openapi_url,
+                    docs_url=docs_url,
+                )
 
     @property
     def api_id(self) -> str:
@@ -260,7 +272,8 @@ class Api(Routes):
         bound = Bound.of(handler, hints, parsed.names, methods, answer)
         name = self._free_name(getattr(handler, "__name__", type(handler).__name__))
         app.add_url_rule(parsed.rule, name, bound.view(), methods=list(methods))
-        self._routes.append(Route(parsed, tuple(methods), name, bound, options))
+        returns = hints.get("return", Any)
+        self._routes.append(Route(parsed, tuple(methods), name, bound, options, returns))
 
     def include_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
         """Take in a Quart blueprint, whose handlers are Quart's: they bind nothing.
