@@ -32,8 +32,9 @@ def header(scope: Scope, name: bytes) -> str | None:
 async def answer(
     send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes = b""
 ) -> None:
-    """Send a whole answer."""
-    await _start(send, status, headers)
+    """Send a whole answer; the length of a body is added."""
+    length = [("content-length", str(len(body)))] if body else []
+    await _start(send, status, [*headers, *length])
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
