@@ -11,7 +11,7 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 from attrs import define, field
 
-from upnext.api.static.build import build, install_for_dev, warn_of_missing
+from upnext.api.static.build import build, install_for_dev, warn
 from upnext.api.static.child import GRACE
 from upnext.api.static.dev import run_dev_server
 from upnext.api.static.etags import Etags
@@ -141,7 +141,7 @@ class StaticMounts:
         if not skip_build:
             await build(others)
             await install_for_dev(for_dev)
-        warn_of_missing(others, built=not skip_build)
+        warn(others, built=not skip_build)
 
     async def run_dev(
         self,

@@ -281,6 +281,7 @@ async def test_what_is_missing_is_named_and_skipped(
     mounts.add("/b", directory=web, output="none")
     mounts.add("/c", directory=web, package_manager=NPM, output="other")
     mounts.add("/d", directory=web)
+    mounts.add("/e", directory=web, package_manager=NPM)
     caplog.set_level(logging.WARNING)
 
     await mounts.prepare()
@@ -289,6 +290,7 @@ async def test_what_is_missing_is_named_and_skipped(
         f"static files /a are not served: there is no directory {tmp_path / 'none'}",
         f"static files /b are not served: there is no directory {web / 'none'}",
         f"static files /c are not served: the build wrote no {web / 'other'}: see output=",
+        f"static files /e: without output= nothing is built, and all of {web} is served",
     ]
     assert (await ask(mounts.serve, "/a/")).status == 404
     assert (await ask(mounts.serve, "/d/package.json")).status == 200

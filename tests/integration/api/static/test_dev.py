@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,18 +31,25 @@ SERVER = """
 """
 
 
+class Tell(logging.Handler):
+    """Hands on messages as they come."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines(record.getMessage())
+
+
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Lines:
-    """The messages of the log, as they come."""
-    lines = Lines()
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
+    """What is logged of static files."""
     caplog.set_level(logging.INFO)
-
-    class Tell(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines(record.getMessage())
-
-    caplog.handler.addFilter(lambda record: (Tell().emit(record), True)[1])
-    return lines
+    logger, tell = logging.getLogger("upnext.api.static"), Tell(Lines())
+    logger.addHandler(tell)
+    yield tell.lines
+    logger.removeHandler(tell)
 
 
 def command(folder: Path, name: str, text: str) -> str:
