@@ -32,8 +32,12 @@ VERBS = {
     "retire",
     "cron",
     "schedule",
+    "track",
+    "traffic",
+    "present",
+    "roster",
 }
-FILL_MEMORY = {"enqueue", "send", "cron"}
+FILL_MEMORY = {"enqueue", "send", "cron", "track"}
 """Refused when memory is full."""
 
 
