@@ -32,11 +32,20 @@ VERBS = {
     "retire",
     "cron",
     "schedule",
+<<<<<<< HEAD
     "dead",
     "replay",
     "purge",
 }
 FILL_MEMORY = {"enqueue", "replay", "send", "cron"}
+=======
+    "track",
+    "traffic",
+    "present",
+    "roster",
+}
+FILL_MEMORY = {"enqueue", "send", "cron", "track"}
+>>>>>>> running
 """Refused when memory is full."""
 
 
