@@ -19,9 +19,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.api.api import Api
+    from upnext.api.sse import sse
     from upnext.api.static.package_manager import PackageManager, StaticRuntime
     from upnext.api.tracking.config import ApiTrackingConfig
-    from upnext.api.sse import sse
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.dead_letters import DeadLetter, dead_letters
     from upnext.client.event import (

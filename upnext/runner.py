@@ -101,7 +101,9 @@ def run_components(
         lifeline: The way to the process that supervises this one.
     """
     workers, apis = _sorted(components)
-    if "__mp_main__" in sys.modules or is_importing():
+    # Whoever imports multiprocessing has an `__mp_main__`: elsewhere it is the program itself.
+    spawned = getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__"
+    if spawned or is_importing():
         raise ConfigurationError(
             "upnext.run() was reached while the file was only being imported:"
             ' put the call under `if __name__ == "__main__":`'

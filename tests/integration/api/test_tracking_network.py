@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from tests.support.asgi import Server, ok
+from tests.support.counted import Server, ok
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
 from upnext.api.tracking import Tracker

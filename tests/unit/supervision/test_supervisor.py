@@ -10,7 +10,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from tests.support.children import Company, Role
+from tests.support.actors import Company, Role
 from upnext.supervision.ports import Changes
 from upnext.supervision.restarts import FIRST_DELAY, START_ATTEMPTS
 from upnext.supervision.supervisor import HARD_LIMIT, MARGIN, RELOAD_GRACE, Supervisor
