@@ -219,7 +219,7 @@ class Notification:
 @frozen
 class NewReport:
     kind: Literal["sales", "stock", "users"]
-    days: int = 7
+    days: Literal[7, 30, 90] = 7
 
 
 @frozen
@@ -231,7 +231,7 @@ class NewUser:
 @frozen
 class Campaign:
     name: str
-    segments: int = 3
+    segments: Literal[1, 3, 10] = 3
 
 
 @frozen
@@ -269,15 +269,15 @@ async def send_notification(note: Notification) -> Accepted:
 
 @api.post("/reports", status_code=202, tags=["office"])
 async def order_report(report: NewReport) -> Accepted:
-    """Have a report made; 90 days at most."""
-    future = await make_report.submit(report.kind, min(max(report.days, 1), 90))
+    """Have a report made."""
+    future = await make_report.submit(report.kind, report.days)
     return Accepted(future.job_id)
 
 
 @api.post("/campaigns", status_code=202, tags=["office"])
 async def start_campaign(campaign: Campaign) -> Accepted:
-    """Start a tree of jobs with ten segments at most."""
-    future = await run_campaign.submit(campaign.name, min(max(campaign.segments, 0), 10))
+    """Start a tree of jobs: the campaign, its segments, and a job for each user of them."""
+    future = await run_campaign.submit(campaign.name, campaign.segments)
     return Accepted(future.job_id)
 
 
@@ -299,7 +299,7 @@ async def read_job(job_id: str, wait: float = 0.0) -> Job:
     return Job(job_id, result.status, result.value)
 
 
-@jobs.delete("/{job_id}", status_code=202)
+@jobs.post("/{job_id}/cancel", status_code=202)
 async def cancel_job(job_id: str) -> Job:
     """Cancel a job and all that is below it."""
     future = upnext.Future[Any](job_id)
