@@ -82,7 +82,7 @@ def check_inventory(item: str) -> Stock:
     """A sync function: it runs in a thread, and may take its time."""
     time.sleep(0.002)
     number = crc32(item.encode())
-    return Stock(item, price=number % 9000 / 100 + 10, available=number % 20)
+    return Stock(item, price=number % 9000 / 100 + 10, available=number % 9)
 
 
 @shop.task(retries=3, retry_delay=0.1, retry_jitter=True)

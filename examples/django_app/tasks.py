@@ -1,4 +1,4 @@
-"""The tasks of the Django project: `upnext run tasks.py`."""
+"""The tasks of the Django project: `upnext run examples/django_app/tasks.py`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,5 @@ worker = upnext.Worker("post")
 
 @worker.task(retries=3)
 def send_mail(to: str, subject: str) -> str:
-    """A sync function, as most code around Django is; jobs may use its ORM after
-    `django.setup()`."""
+    """A sync function, as most code around Django is: it runs in a thread."""
     return f"{subject!r} sent to {to}"
