@@ -118,7 +118,7 @@ class _Told:
                     readers.start_soon(self._follow, name, follower)
             await self.events.put(_Event("result", await self._result()))
             await self.events.put(_Event(_END, None))
-        except* JobNotFoundError as group:
+        except* (JobNotFoundError, ValueError) as group:  # or this is no id at all
             # Told as the end, or the browser would ask for it forever.
             await self.events.put(_Event("error", {"error": str(group.exceptions[0])}))
             await self.events.put(_Event(_END, None))
