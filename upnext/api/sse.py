@@ -92,9 +92,9 @@ class _Event:
     position: str = ""
     """Where a reader of logs or output goes on behind it."""
 
-    def encode(self, id: str) -> bytes:
+    def encode(self, place: str) -> bytes:
         data = _LINES.sub(b"\ndata: ", dump(self.data))
-        return b"event: %s\nid: %s\ndata: %s\n\n" % (self.name.encode(), id.encode(), data)
+        return b"event: %s\nid: %s\ndata: %s\n\n" % (self.name.encode(), place.encode(), data)
 
 
 @define(eq=False)
@@ -161,8 +161,8 @@ class _Events(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         return await self._open.__aenter__()
 
-    async def __aexit__(self, *error: object) -> None:
-        await self._open.__aexit__(error[0], error[1], error[2])
+    async def __aexit__(self, exc_type: Any, exc_value: Any, tb: Any) -> None:
+        await self._open.__aexit__(exc_type, exc_value, tb)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[AsyncIterator[bytes]]:

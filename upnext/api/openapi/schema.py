@@ -76,7 +76,7 @@ class Schemas:
         if is_union(hint):
             return {"anyOf": [self.of(member) for member in args]}
         kind: Any = origin or hint
-        if hint is Any or isinstance(hint, TypeVar) or not isinstance(kind, type):
+        if hint is Any or isinstance(hint, TypeVar) or not inspect.isclass(kind):
             return {}
         if issubclass(kind, Enum):
             return self._named(kind, _enum)
@@ -85,7 +85,7 @@ class Schemas:
         if issubclass(kind, list | set | frozenset):
             unique = {} if issubclass(kind, list) else {"uniqueItems": True}
             return {"type": "array", "items": self.of(args[0]) if args else {}} | unique
-        if is_typeddict(kind) or _is_record(kind):
+        if is_typeddict(cast("Any", kind)) or _is_record(kind):
             return self._named(kind, self._object, hint)
         if issubclass(kind, Mapping):
             values = {"additionalProperties": self.of(args[1])} if len(args) == 2 else {}
