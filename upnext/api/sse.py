@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any, cast
 
 import anyio
@@ -161,7 +162,12 @@ class _Events(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         return await self._open.__aenter__()
 
-    async def __aexit__(self, exc_type: Any, exc_value: Any, tb: Any) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         await self._open.__aexit__(exc_type, exc_value, tb)
 
     @asynccontextmanager

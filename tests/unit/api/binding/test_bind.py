@@ -51,8 +51,14 @@ async def test_path_query_and_defaults() -> None:
 
     @api.get("/orders/{id}/lines/<int:line>")
     async def get(
-        id: int, line: int, q: str = "all", limit: int = 10, tags: list[int] = [], *, deep: bool
-    ) -> dict[str, Any]:  # fmt: skip
+        id: int,
+        line: int,
+        q: str = "all",
+        limit: int = 10,
+        tags: tuple[int, ...] = (),
+        *,
+        deep: bool,
+    ) -> dict[str, Any]:
         return {"id": id, "line": line, "q": q, "limit": limit, "tags": tags, "deep": deep}
 
     async with asking(api) as client:
