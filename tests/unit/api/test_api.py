@@ -58,7 +58,8 @@ async def test_routes_groups_and_blueprints() -> None:
         answer = await client.get("/nowhere")
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
         answer = await client.post("/orders")
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+        assert answer.status_code == 405
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
 @pytest.mark.parametrize(
@@ -79,10 +80,14 @@ def test_what_cannot_be_is_refused(make: Callable[[], Any], words: str) -> None:
 
 def test_a_path_is_taken_once() -> None:
     api = Api("a")
-    api.get("/{id}")(lambda id: id)
-    api.post("/{id}")(lambda id: id)
-    with pytest.raises(ConfigurationError, match="GET /<id> is taken by '<lambda>'"):
-        api.get("/<id>")(lambda id: id)
+
+    def order(id: int) -> int:
+        return id
+
+    api.get("/{id}")(order)
+    api.post("/{id}")(order)
+    with pytest.raises(ConfigurationError, match="GET /<id> is taken by 'order'"):
+        api.get("/<id>")(order)
 
 
 async def test_an_error_is_logged_with_the_id_that_the_client_gets(
@@ -283,8 +288,14 @@ async def test_middlewares_stand_around_in_order_and_know_the_route() -> None:
     api, log, seen = Api("a"), [], []
     api.add_middleware(noting, word="first", log=log)
     api.add_middleware(noting, word="second", log=log)
-    api.get("/orders/{id}")(lambda id: id)
-    api.app.get("/raw/<int:id>")(lambda id: str(id))
+
+    @api.get("/orders/{id}")
+    async def order(id: int) -> int:
+        return id
+
+    @api.app.get("/raw/<int:id>")
+    async def raw(id: int) -> str:
+        return str(id)
 
     def outer(app: ASGIApp) -> ASGIApp:
         async def watch(scope: Scope, receive: Receive, send: Send) -> None:
@@ -314,7 +325,8 @@ class Mounted:
         self.path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await PlainTextResponse(f"{self.path}: {scope['path']}")(scope, receive, send)  # type: ignore
+        answer: Any = PlainTextResponse(f"{self.path}: {scope['path']}")
+        await answer(scope, receive, send)
 
 
 async def test_mounts_answer_where_no_route_does() -> None:
@@ -360,17 +372,27 @@ async def test_any_asgi_app() -> None:
     assert api.app is foreign
     assert api.name == "by hand"
 
-    async def much() -> Any:
-        yield b"x" * 15
-        yield b"x" * 15
-
     async with asking(api) as client:
         assert (await client.post("/", content=b"hello")).text == "hello"
         assert (await client.get("/runtime/health")).json() == {"status": "ok"}
         assert (await client.post("/", content=b"x" * 21)).status_code == 413
-        assert (await client.post("/", content=much())).status_code == 413
         answer = await client.get("/boom")
         assert (answer.status_code, set(answer.json())) == (500, {"detail", "id"})
+
+
+async def test_a_body_that_turns_out_too_long_is_refused() -> None:
+    parts = [{"type": "http.request", "body": b"x" * 15, "more_body": True}] * 2
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return parts.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    await Api.from_asgi(foreign, max_body_bytes=20).asgi()(scope, receive, send)
+    assert [message.get("status") for message in sent] == [413, None]
 
 
 async def test_starlette() -> None:

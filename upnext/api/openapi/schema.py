@@ -156,7 +156,7 @@ def _enum(kind: type[Enum]) -> Schema:
 def _fields(kind: Any, hints: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names of a record's fields, and of those that have no default."""
     if is_typeddict(kind):
-        return list(hints), [name for name in hints if name in kind.__required_keys__]
+        return list(hints), [name for name in hints if _is_required(kind, name, hints[name])]
     if attrs.has(kind):
         theirs = [each for each in attrs.fields(kind) if each.init]
         return [each.name for each in theirs], [
@@ -168,6 +168,13 @@ def _fields(kind: Any, hints: dict[str, Any]) -> tuple[list[str], list[str]]:
         for each in fields
         if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
     ]
+
+
+def _is_required(kind: Any, name: str, hint: Any) -> bool:
+    # What a TypedDict knows itself is wrong where its annotations are strings.
+    if get_origin(hint) in (Required, NotRequired):
+        return get_origin(hint) is Required
+    return name in kind.__required_keys__
 
 
 def _is_record(kind: Any) -> bool:
