@@ -32,7 +32,7 @@ KEEPALIVE = 15.0
 MOST_WAITING = 64
 """Events that the browser has not taken; then no more are read from the queue."""
 _END, _OVER = "end", "over"
-_ID = re.compile(r"o=([\d/-]*);l=([\d/-]*)")
+_ID = re.compile(r"o=(\d+-\d+/\d+|);l=(\d+-\d+/\d+|)", re.ASCII)
 _LINES = re.compile(rb"\r\n|\r|\n")
 
 
@@ -119,7 +119,7 @@ class _Told:
                     readers.start_soon(self._follow, name, follower)
             await self.events.put(_Event("result", await self._result()))
             await self.events.put(_Event(_END, None))
-        except* JobNotFoundError as group:
+        except* (JobNotFoundError, ValueError) as group:
             # Told as the end, or the browser would ask for it forever.
             await self.events.put(_Event("error", {"error": str(group.exceptions[0])}))
             await self.events.put(_Event(_END, None))

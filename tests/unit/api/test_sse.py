@@ -12,6 +12,7 @@ import quart
 from tests.support.asking import asking
 from tests.unit.client.test_following import speaking
 from upnext import Api, sse
+from upnext.model.identity import new_job_id
 from upnext.model.outcome import Ending
 
 Events = list[tuple[str, str, Any]]
@@ -64,14 +65,14 @@ async def test_a_browser_that_comes_back_hears_what_it_missed() -> None:
         await job.end()
         path = f"/jobs/{job.job.id}"
         events = read(await client.get(path))
-        place = next(id for name, id, data in events if (name, data) == ("output", 2))
+        place = next(place for name, place, data in events if (name, data) == ("output", 2))
         events = read(await client.get(path, headers={"Last-Event-ID": place}))
         assert [data for name, _, data in events if name == "output"] == [3, 4]
         # After the end it is told not to come again.
         answer = await client.get(path, headers={"Last-Event-ID": "over"})
         assert answer.status_code == 204
         # What no listener of ours said counts as nothing.
-        events = read(await client.get(path, headers={"Last-Event-ID": "o=1/2/3;x"}))
+        events = read(await client.get(path, headers={"Last-Event-ID": "o=1/2/3;l="}))
         assert [data for name, _, data in events if name == "output"] == [0, 1, 2, 3, 4]
 
 
@@ -83,7 +84,10 @@ async def test_a_failure_is_told_in_words_and_an_unknown_job_as_an_error() -> No
         assert set(data) == {"status", "error", "value"}
         events = read(await client.get("/jobs/work-unknown"))
         assert [name for name, _, _ in events] == ["error", "end"]
-        assert "no job work-unknown" in events[0][2]["error"]
+        assert "'work-unknown' is not a job id" in events[0][2]["error"]
+        events = read(await client.get(f"/jobs/{new_job_id('work')}"))
+        assert [name for name, _, _ in events] == ["error", "end"]
+        assert "no job work-" in events[0][2]["error"]
 
 
 async def test_silence_is_broken_by_comments_and_nothing_is_left_when_the_client_leaves() -> None:
