@@ -96,12 +96,10 @@ async def serve_api(
 
 def _alone(error: BaseException) -> BaseException:
     """What is in a group, if that is one error."""
-    while isinstance(error, BaseExceptionGroup):
-        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(inside) != 1:
-            break
-        error = inside[0]
-    return error
+    inside: Any = error
+    while isinstance(inside, BaseExceptionGroup) and len(inside.exceptions) == 1:
+        inside = cast("Any", inside).exceptions[0]
+    return cast("BaseException", inside)
 
 
 async def _close(listeners: Sequence[SocketListener]) -> None:
