@@ -1,5 +1,7 @@
-"""A pipeline of three stages: the fastest mirror wins, the parts run side by side, and one deadline
-or one cancellation reaches every job of it, wherever it runs.
+"""A pipeline of three stages, under one deadline and one cancellation.
+
+The fastest mirror wins, the parts run side by side, and whoever ends the pipeline ends every job
+of it, wherever it runs.
 
 python examples/pipeline.py
 """

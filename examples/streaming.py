@@ -1,5 +1,4 @@
-"""A job's output in a browser while the job runs: `ctx.stream` on one side, `upnext.sse` on the
-other.
+"""A job's output in a browser while the job runs: `ctx.stream` here, `upnext.sse` there.
 
     upnext run examples/streaming.py        and open http://localhost:8005
 
