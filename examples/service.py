@@ -58,7 +58,7 @@ class Receipt:
 # Orders and the inventory
 
 
-@shop.task(timeout=30)
+@shop.task
 async def process_order(order: NewOrder) -> Receipt:
     """Look all items up, charge, tell the customer. Each step is a job below this one.
 
