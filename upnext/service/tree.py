@@ -67,12 +67,13 @@ class Service:
     """The way to the process that supervises this one."""
     failed: bool = field(default=False, init=False)
     _stopping: anyio.Event = field(factory=anyio.Event, init=False)
-    _serving: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    _serving: anyio.CancelScope = field(init=False)
     """Around all APIs; cancelled, it cancels their requests."""
     _shutdowns: list[Shutdown] = field(factory=list[Shutdown], init=False)
 
     async def run(self) -> None:
         """Run all components; when one ends by itself, end the others too."""
+        self._serving = anyio.CancelScope()
         self._shutdowns = [Shutdown(self.worker_timeout) for _ in self.workers]
         readiness = _Readiness(len(self.workers) + len(self.apis), self._say_ready)
         async with anyio.create_task_group() as outermost:
@@ -114,13 +115,14 @@ class Service:
     async def _work(
         self, worker: Worker, shutdown: Shutdown, task_status: TaskStatus[None]
     ) -> None:
-        self.failed |= not await work(worker, self.around, shutdown, task_status)
+        if not await work(worker, self.around, shutdown, task_status):
+            self.failed = True
         self._begin_stop()
 
     async def _serve(self, api: Api, task_status: TaskStatus[None]) -> None:
         from upnext.service.serving import serve
 
-        self.failed |= not await serve(
+        well = await serve(
             api,
             self.around,
             sockets=self.sockets.get(api, ()),
@@ -130,6 +132,8 @@ class Service:
             skip_build=self.skip_build,
             task_status=task_status,
         )
+        if not well:
+            self.failed = True
         self._begin_stop()
 
     async def _revive(self, server: EmbeddedServer) -> None:
