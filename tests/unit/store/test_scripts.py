@@ -32,20 +32,15 @@ VERBS = {
     "retire",
     "cron",
     "schedule",
-<<<<<<< HEAD
     "dead",
     "replay",
     "purge",
-}
-FILL_MEMORY = {"enqueue", "replay", "send", "cron"}
-=======
     "track",
     "traffic",
     "present",
     "roster",
 }
-FILL_MEMORY = {"enqueue", "send", "cron", "track"}
->>>>>>> running
+FILL_MEMORY = {"enqueue", "replay", "send", "cron", "track"}
 """Refused when memory is full."""
 
 
