@@ -18,9 +18,14 @@ import pytest
 from tests.support.workers import STARTED, Ledger, WorkerProcess, workers
 
 WEB = Path(__file__).parents[1] / "support" / "web.py"
-pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # of the tests themselves
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 OPEN = 50
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Of the tests themselves; the processes run on both."""
+    return "asyncio"
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from tests.support.command import error_of
 from tests.support.workers import STARTED, Ledger, WorkerProcess
 
 Start = Callable[..., WorkerProcess]
-pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # of the tests themselves
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 
 APP = """
@@ -39,6 +38,12 @@ async def touch(n: int) -> int:
         await anyio.sleep(60)
     return VERSION
 """
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Of the tests themselves; the processes run on both."""
+    return "asyncio"
 
 
 @pytest.fixture
