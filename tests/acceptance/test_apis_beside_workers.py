@@ -18,9 +18,14 @@ import pytest
 from tests.support.workers import STARTED, Ledger, WorkerProcess, workers
 
 WEB = Path(__file__).parents[1] / "support" / "web.py"
-pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # of the tests themselves
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 OPEN = 50
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Of the tests themselves; the processes run on both."""
+    return "asyncio"
 
 
 @pytest.fixture
@@ -56,10 +61,11 @@ async def test_requests_and_then_jobs_end_at_a_signal(
         assert (await client.get("/runtime/ready")).status_code == 200
         async with anyio.create_task_group() as group:
             for _ in range(OPEN):
-                group.start_soon(ask, "/order/1.5")  # waits for a job, which therefore goes on
+                group.start_soon(ask, "/order/2")  # waits for a job, which therefore goes on
             for _ in range(OPEN):
                 group.start_soon(ask, "/slow/60")
             await anyio.to_thread.run_sync(ledger.wait_for, "start", OPEN + 1)
+            await anyio.to_thread.run_sync(service.wait_for, "slow begins", 10.0, OPEN)
             service.send(signal.SIGTERM)
             began = time.monotonic()
     assert 3 <= time.monotonic() - began < 6
@@ -79,7 +85,7 @@ async def test_a_second_signal_cancels_open_requests(start: Callable[..., Worker
                 (await client.get("/slow/60")).raise_for_status()
 
         group.start_soon(ask)
-        await anyio.sleep(0.3)
+        await anyio.to_thread.run_sync(service.wait_for, "slow begins")
         service.send(signal.SIGTERM)
         await anyio.sleep(0.6)  # signals closer together than half a second count as one
         service.send(signal.SIGTERM)

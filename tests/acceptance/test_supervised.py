@@ -21,7 +21,6 @@ from tests.support.command import error_of
 from tests.support.workers import STARTED, Ledger, WorkerProcess
 
 Start = Callable[..., WorkerProcess]
-pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # of the tests themselves
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 
 APP = """
@@ -39,6 +38,12 @@ async def touch(n: int) -> int:
         await anyio.sleep(60)
     return VERSION
 """
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """Of the tests themselves; the processes run on both."""
+    return "asyncio"
 
 
 @pytest.fixture
@@ -82,8 +87,9 @@ async def test_a_killed_process_is_replaced_and_all_jobs_run_to_their_end(
     ended = [job_id for event, job_id, _, _ in ledger.entries() if event == "end"]
     assert sorted(ended) == sorted(future.job_id for future in futures)
 
+    before = ledger.count("start")
     last = await upnext.submit_many(service.nap, [{"seconds": 1.0}] * 9)
-    ledger.wait_for("start", len(ledger.starts()) + 9)
+    ledger.wait_for("start", before + 9)
     parent.send(signal.SIGTERM)
     assert parent.exit_code() == 0, parent.output
     assert [await future.status() for future in last] == [upnext.JobStatus.COMPLETE] * 9

@@ -30,5 +30,6 @@ async def order(seconds: float) -> int:
 @api.get("/slow/{seconds}")
 async def slow(seconds: float) -> str:
     """Wait for nobody."""
+    print("slow begins", flush=True)
     await anyio.sleep(seconds)
     return "done"
