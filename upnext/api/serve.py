@@ -96,10 +96,10 @@ async def serve_api(
 
 def _alone(error: BaseException) -> BaseException:
     """What is in a group, if that is one error."""
-    inside: Any = error
-    while isinstance(inside, BaseExceptionGroup) and len(inside.exceptions) == 1:
-        inside = cast("Any", inside).exceptions[0]
-    return cast("BaseException", inside)
+    inside: Sequence[BaseException] = (error,)
+    while len(inside) == 1 and isinstance(alone := inside[0], BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", alone).exceptions
+    return inside[0] if len(inside) == 1 else error
 
 
 async def _close(listeners: Sequence[SocketListener]) -> None:
