@@ -85,6 +85,22 @@ async def test_a_timeout_and_a_delay_pass_in_virtual_time(worker) -> None:
         harness.assert_failed(slow, error="timed out")
 
 
+async def test_a_thousand_jobs_of_one_moment_all_start_at_that_moment() -> None:
+    worker, late = Worker("many", concurrency=1000, redis_url="redis://127.0.0.1:1"), []
+
+    @worker.task
+    async def work(n: int) -> None:
+        late.append(anyio.current_time() - due)
+        await anyio.sleep(60)
+
+    async with run_worker(worker) as harness:
+        due = anyio.current_time() + 90 * DAY
+        await upnext.submit_many(work.options(delay=90 * DAY), [(n,) for n in range(1000)])
+        await harness.drain(scheduled=True)
+        harness.assert_completed(work, count=1000)
+    assert -0.01 < min(late) <= max(late) < 0.5
+
+
 async def test_drain_leaves_what_is_scheduled_unless_asked(worker) -> None:
     @worker.task(retries=1, retry_delay=60)
     async def flaky() -> str:
