@@ -6,7 +6,13 @@ import pickle
 
 import pytest
 
-from upnext.errors import CodecError, JobNotFoundError, JobRefusedError, QueueFullError
+from upnext.errors import (
+    CodecError,
+    JobNotFoundError,
+    JobRefusedError,
+    QueueFullError,
+    UpNextError,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,3 +30,12 @@ def test_an_error_is_the_same_after_pickling(error: Exception) -> None:
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+def test_an_error_names_what_it_is_about() -> None:
+    missing = JobNotFoundError("f-1")
+    assert missing.job_id == "f-1"
+    assert "no job f-1" in str(missing)
+    assert isinstance(missing, UpNextError)
+    assert isinstance(missing, LookupError)
+    assert QueueFullError("f-1").job_id == JobRefusedError("f-1", "so").job_id == "f-1"
