@@ -116,6 +116,13 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session
+def parity(session: nox.Session) -> None:
+    """Check the table of the interface of earlier versions, and write docs/parity.md."""
+    session.install("-e", ".")
+    session.run("python", "-m", "docs.make_parity", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """This package, the bare limit and its peers in alternation; writes a table."""
     session.install(".[trio,uvloop]")

@@ -26,7 +26,8 @@ class Contestant:
 
     Args:
         name: Folder of a peer, or "limit" or "upnext".
-        backend: asyncio, trio, or threads.
+        backend: asyncio, uvloop (asyncio on it; SAQ, taskiq and streaQ always are), trio, or
+            threads.
     """
 
     name: str
@@ -89,8 +90,10 @@ class Contestant:
 
 CONTESTANTS = [
     Contestant("limit", "asyncio"),
+    Contestant("limit", "uvloop"),
     Contestant("limit", "trio"),
     Contestant("upnext", "asyncio"),
+    Contestant("upnext", "uvloop"),
     Contestant("upnext", "trio"),
     Contestant("saq", "asyncio"),
     Contestant("taskiq", "asyncio"),

@@ -149,7 +149,9 @@ async def enqueue(jobs: int) -> float:
 
 SUBJECT = sample.Subject(
     worker=[sys.executable, "-m", "benchmarks.limit", "work"],
-    enqueue=lambda jobs: anyio.run(enqueue, jobs, backend=sample.BACKEND),
+    enqueue=lambda jobs: anyio.run(
+        enqueue, jobs, backend=sample.LOOP, backend_options=sample.LOOP_OPTIONS
+    ),
     # An entry goes in the same script that stores its result.
     finished=lambda redis, jobs: jobs - redis.integer("XLEN", STREAM),
 )
@@ -157,6 +159,6 @@ SUBJECT = sample.Subject(
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["work"]:
-        anyio.run(work, backend=sample.BACKEND)
+        anyio.run(work, backend=sample.LOOP, backend_options=sample.LOOP_OPTIONS)
     else:
         sample.main(SUBJECT)

@@ -83,7 +83,7 @@ def ratios(lines: Sequence[Line]) -> list[tuple[str, float]]:
     rivals = _best((x for x in lines if x.contestant.name in RIVALS), "drain_per_s")
     bulk = _best((x for x in lines if x.contestant.name == "streaq"), "enqueue_per_s")
     found: list[tuple[str, float]] = []
-    for backend in ("asyncio", "trio"):
+    for backend in ("asyncio", "uvloop", "trio"):
         ours, limit = by_name.get(f"upnext ({backend})"), by_name.get(f"limit ({backend})")
         if ours is None:
             continue

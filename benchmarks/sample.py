@@ -23,6 +23,8 @@ REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
 BACKEND = os.environ.get("BENCH_BACKEND", "asyncio")
 LOOP = "trio" if BACKEND == "trio" else "asyncio"
 """What the clients of a sample run on; a library of threads is called from asyncio."""
+LOOP_OPTIONS = {"use_uvloop": True} if BACKEND == "uvloop" else {}
+"""For `limit`, and for our bulk enqueue. Callers of the latency sample run on the stock loop."""
 CONCURRENCY = int(os.environ.get("BENCH_CONCURRENCY", "32"))
 JOBS = int(os.environ.get("BENCH_JOBS", "20000"))
 RATE = float(os.environ.get("BENCH_RATE", "200"))

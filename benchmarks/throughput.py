@@ -26,7 +26,8 @@ BULK = 1000
 RSS_FROM, RSS_TO = 50_000, 200_000
 
 WORKER = [sys.executable, "-m", "upnext", "run", str(Path(__file__).with_name("noop.py"))]
-WORKER += ["--redis-url", sample.REDIS_URL, "--async-backend", sample.BACKEND]
+WORKER += ["--redis-url", sample.REDIS_URL, "--async-backend", sample.LOOP]
+WORKER += ["--uvloop"] if sample.BACKEND == "uvloop" else []
 WORKER += ["--concurrency", str(sample.CONCURRENCY)]
 
 
@@ -56,7 +57,9 @@ def finished(redis: Observer, jobs: int) -> int:
 
 SUBJECT = sample.Subject(
     worker=WORKER,
-    enqueue=lambda jobs: anyio.run(put, jobs, backend=sample.BACKEND),
+    enqueue=lambda jobs: anyio.run(
+        put, jobs, backend=sample.LOOP, backend_options=sample.LOOP_OPTIONS
+    ),
     finished=finished,
     env={"UPNEXT_QUEUE_RUNTIME_PROFILE": "throughput"},
 )

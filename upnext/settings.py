@@ -28,6 +28,15 @@ class RuntimeProfile(StrEnum):
     """Prefetches, so that short jobs never wait for a round trip."""
 
 
+class RuntimeMode(StrEnum):
+    """Who else may share the Redis."""
+
+    SELF_HOSTED = "self_hosted"
+    """Nobody but this installation, unless it names a workspace of its own."""
+    CLOUD_RUNTIME = "cloud_runtime"
+    """Other installations: without a workspace of its own nothing is started."""
+
+
 @frozen(kw_only=True)
 class QueueSettings:
     """How a worker takes jobs in and writes results back (`UPNEXT_QUEUE_*`)."""
@@ -81,6 +90,7 @@ class Settings:
 
     redis_url: str | None = None
     workspace_id: str = "local"
+    runtime_mode: RuntimeMode = RuntimeMode.SELF_HOSTED
     queue: QueueSettings = field(factory=QueueSettings)
     events_kept: int = 50_000
     """About how many events wait in each function's stream (`UPNEXT_STATUS_STREAM_MAX_LEN`)."""
@@ -104,12 +114,20 @@ class Settings:
         if environ is None:
             environ = {**dotenv_values(".env"), **os.environ}
         read = _Reader(environ)
+        workspace = read("WORKSPACE_ID", "local", str)
+        mode = read("RUNTIME_MODE", RuntimeMode.SELF_HOSTED, RuntimeMode)
+        if mode is RuntimeMode.CLOUD_RUNTIME and workspace == "local":
+            raise ConfigurationError(
+                f"{PREFIX}RUNTIME_MODE={mode.value!r}: set {PREFIX}WORKSPACE_ID to a name of your"
+                " own, for others share this Redis"
+            )
         profile = read("QUEUE_RUNTIME_PROFILE", RuntimeProfile.SAFE, RuntimeProfile)
         base = THROUGHPUT if profile is RuntimeProfile.THROUGHPUT else SAFE
         batch_size = read("QUEUE_BATCH_SIZE", base.batch_size, _at_least(1))
         return cls(
             redis_url=read("REDIS_URL", None, str),
-            workspace_id=read("WORKSPACE_ID", "local", str),
+            workspace_id=workspace,
+            runtime_mode=mode,
             events_kept=read("STATUS_STREAM_MAX_LEN", 50_000, _at_least(1)),
             pace=Pace(
                 min_delta=read("PROGRESS_MIN_DELTA", 0.01, _fraction),

@@ -140,3 +140,20 @@ def test_a_lifespan_that_fails_ends_the_worker_with_one_line(shop: Path, redis_u
     (line,) = [line for line in run.stderr.splitlines() if "lifespan" in line]
     assert "worker shop: the lifespan failed at the start: OSError: no database" in line
     assert "Traceback" not in run.stderr
+
+
+def test_when_one_worker_ends_by_itself_the_others_drain(shop: Path, redis_url: str) -> None:
+    (shop / "app.py").write_text(
+        "import upnext\n"
+        "async def lifespan(worker):\n"
+        "    raise OSError('no database')\n"
+        "    yield\n"
+        "broken = upnext.Worker('broken', lifespan=lifespan)\n"
+        "sound = upnext.Worker('sound')\n"
+        "@sound.task\n"
+        "def work(): ...\n"
+    )
+    run = command("run", "app.py", cwd=shop, code=1, UPNEXT_REDIS_URL=redis_url)
+    assert "worker broken: the lifespan failed at the start" in run.stderr
+    assert "worker sound stopped" in run.stderr
+    assert "Traceback" not in run.stderr

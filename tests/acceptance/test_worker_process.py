@@ -94,6 +94,19 @@ async def test_a_job_that_swallows_its_cancellation_does_not_keep_the_process(
     assert await stubborn.status() is upnext.JobStatus.QUEUED
 
 
+async def test_a_thread_that_does_not_end_does_not_keep_the_process(
+    start_worker: Start, ledger: Ledger
+) -> None:
+    worker = start_worker("--only", "service", "--worker-timeout", "0.1")
+    job = await service.deaf.submit(600.0)
+    ledger.wait_for("start")
+    worker.send(signal.SIGTERM)
+    assert worker.exit_code(15) == 0, worker.output
+    assert "jobs in threads do not end" in worker.output
+    assert await job.status() is upnext.JobStatus.QUEUED
+    assert await job.cancel()
+
+
 async def test_a_job_of_three_leases_runs_once(start_worker: Start, ledger: Ledger) -> None:
     start_worker("--only", "service")
     start_worker("--only", "service")

@@ -44,6 +44,16 @@ async def test_one_claim_takes_of_several_functions(store: Store) -> None:
     assert claimed.more == ["a", "b"], "those that filled their share"
 
 
+async def test_all_that_a_claim_takes_is_in_its_answer(store: Store, subject: Subject) -> None:
+    names = [f"work{n}" for n in range(20)]
+    await submit(store, *(new(name) for name in names for _ in range(10)))
+    told = {job.id for job in (await store.claim("w1", [(name, 3) for name in names])).jobs}
+    assert len(told) == 60
+    subject.advance(60_000)
+    lost = await store.rescue("other", names, 3_000, await store.now())
+    assert set(lost.requeued) == told, "nothing else is held by anybody"
+
+
 async def test_a_claim_says_what_time_it_is(store: Store, subject: Subject) -> None:
     claimed = await store.claim("w1", [("work", 1)])
     assert abs(claimed.now - subject.now) < 100

@@ -129,3 +129,15 @@ async def test_once_resumed_a_function_without_limits_hands_jobs_over_again(stor
     await submit(store, new())
     await store.now()
     assert [message[:4] for message in heard] == [b"job "]
+
+
+async def test_neither_limits_nor_a_pause_wear_off(store: Store, subject: Subject) -> None:
+    await limit(store, max_concurrency=1)
+    await store.pause(["work"])
+    await submit(store, new(), new())
+    subject.advance(60 * 24 * 3_600_000)
+    assert await store.paused(["work"]) == {"work": 0}
+    assert await claim(store, "w1") == []
+    await store.resume(["work"])
+    assert len(await claim(store, "w1", count=2)) == 1
+    assert await claim(store, "w2", count=2) == []

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.conformance.subject import Subject, claim, claim_one, held, new, outcome, rescue, submit
+from tests.conformance.subject import (
+    Subject,
+    claim,
+    claim_one,
+    held,
+    new,
+    outcome,
+    record_of,
+    rescue,
+    submit,
+)
 from upnext.model.job import Held, Revoked
 from upnext.model.outcome import Ending
 from upnext.store.store import Store
@@ -95,3 +105,14 @@ async def test_a_great_many_leases_are_renewed_at_once(store: Store, subject: Su
 
 async def test_nothing_held_is_no_error(store: Store) -> None:
     assert await store.renew("w1", []) == []
+
+
+async def test_a_beat_is_no_delivery(store: Store, subject: Subject) -> None:
+    await submit(store, new())
+    job = await claim_one(store)
+    for _ in range(20):
+        subject.advance(1_000)
+        assert await store.renew("w1", [held(job)]) == []
+    record = await record_of(store, job.id)
+    assert (record.delivery, record.attempt, record.rescues) == (1, 1, 0)
+    assert await store.settle("w1", [outcome(job)]) == ["applied"]

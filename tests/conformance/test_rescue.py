@@ -78,6 +78,16 @@ async def test_a_rescuer_with_many_stale_jobs_of_its_own_still_finds_others(
     assert await rescue(store, LEASE, worker="rescuer") == Rescued([other.id], [])
 
 
+async def test_a_lost_job_behind_many_that_run_on_is_found(store: Store, subject: Subject) -> None:
+    await submit(store, *(new() for _ in range(451)))
+    running = [held(job) for job in await claim(store, "alive", 450)]
+    lost = await claim_one(store, "dead")
+    for _ in range(2):
+        subject.advance(LEASE // 2)
+        assert await store.renew("alive", running) == []
+    assert await rescue(store, LEASE) == Rescued([lost.id], [])
+
+
 async def test_a_request_that_comes_late_takes_nothing(store: Store, subject: Subject) -> None:
     await submit(store, new())
     job = await claim_one(store)

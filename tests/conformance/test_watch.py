@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from tests.conformance.subject import Subject, claim_one, new, outcome, record_of, submit
+from tests.conformance.subject import (
+    ServerSubject,
+    Subject,
+    claim_one,
+    new,
+    outcome,
+    record_of,
+    submit,
+)
 from upnext.model.outcome import Ending
 from upnext.model.status import JobStatus
 from upnext.redis.waiter import Waiter
@@ -174,3 +182,19 @@ async def test_a_closed_ear_hears_nothing(store: Store) -> None:
     await store.settle("w1", [outcome(await claim_one(store))])
     assert len(await other.all_heard()) == 1
     assert ear.heard == []
+
+
+async def test_an_unknown_job_is_looked_for_in_its_own_place_alone(server: ServerSubject) -> None:
+    store, unknown = server.store, new().id
+    await submit(store, *(new(f"work{n}") for n in range(200)))
+    server.client.config_resetstat()
+    assert await store.lookup(unknown) is None
+    assert await store.watch(unknown, "ch") is None
+    assert await store.follow(unknown, "log", "", 10) is None
+    assert await store.living(unknown) == []
+    assert not (await store.cancel(unknown, "no")).reached
+    (cancelled,) = await store.cancel_trees([unknown], "no")
+    assert not cancelled.reached
+    counts = server.client.info("commandstats")
+    assert not {"cmdstat_scan", "cmdstat_keys", "cmdstat_randomkey"} & counts.keys()
+    assert sum(stat["calls"] for stat in counts.values()) < 100, "it does not go over the others"

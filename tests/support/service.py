@@ -101,6 +101,13 @@ def threaded(seconds: float) -> str:
     return "threaded"
 
 
+@worker.task
+def deaf(seconds: float) -> None:
+    """In a thread, and it never asks whether it was cancelled."""
+    note("start")
+    time.sleep(seconds)
+
+
 @processes.task
 def spin(seconds: float) -> int:
     note("start")

@@ -12,6 +12,7 @@ from upnext.errors import (
     JobNotFoundError,
     JobRefusedError,
     QueueFullError,
+    UpNextError,
 )
 
 
@@ -31,3 +32,12 @@ def test_an_error_is_the_same_after_pickling(error: Exception) -> None:
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+def test_an_error_names_what_it_is_about() -> None:
+    missing = JobNotFoundError("f-1")
+    assert missing.job_id == "f-1"
+    assert "no job f-1" in str(missing)
+    assert isinstance(missing, UpNextError)
+    assert isinstance(missing, LookupError)
+    assert QueueFullError("f-1").job_id == JobRefusedError("f-1", "so").job_id == "f-1"

@@ -16,6 +16,7 @@ from upnext.client.ports import BlockingQueue, Origin, Queue
 from upnext.contracts.keys import Keys
 from upnext.errors import ConfigurationError
 from upnext.redis.embedded import embedded_url
+from upnext.redis.link import Link
 from upnext.redis.pool import current_link
 from upnext.redis.url import Address
 from upnext.settings import Settings
@@ -250,12 +251,12 @@ class _Found:
 
     where: Whereabouts
     _client: Client | None = None
-    _link: object = None
+    _link: Link | None = None
 
     def client(self) -> Client:
-        link = current_link(self.where.address)
-        if self._client is None or link is not self._link:  # `close_links` was called
-            self._client, self._link = Client(self.where.store()), link
+        if self._client is None or self._link is None or self._link.closed:
+            self._link = current_link(self.where.address)
+            self._client = Client(self.where.store())
         return self._client
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+import anyio.to_thread
 from attrs import fields
 
 from upnext.client.event import EventHandle
 from upnext.client.handle import TaskHandle
 from upnext.client.scope import local_names
 from upnext.model.pattern import Pattern
+from upnext.tasks.context import current_context
 from upnext.tasks.definition import DEFAULT_TIMEOUT, ErrorKinds, TaskDefinition
 from upnext.tasks.hooks import Hook, name_of
 from upnext.tasks.registry import Registry
@@ -153,6 +156,38 @@ class TaskDeclarations:
         if handle is None:
             handle = self.events[parsed.text] = EventHandle(parsed, self, self._declare_handler)
         return handle
+
+    async def execute(self, function_name: str, kwargs: Mapping[str, Any] | None = None) -> Any:
+        """Run a task here and now, in this process: without the queue, retries, or timeout.
+
+        An async function runs on this event loop, a sync one in a thread. Hooks, middleware and
+        the worker's lifespan are left out.
+
+        Args:
+            function_name: The name of a task; not of a cron or a handler of events.
+            kwargs: What the function is called with.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            ValueError: there is no such task; the message lists those there are.
+            Exception: what the function raises.
+
+        Cancelled, it waits for a sync function to return: threads cannot be interrupted.
+        """
+        handle = self.tasks.get(function_name)
+        if handle is None:
+            known = ", ".join(sorted(self.tasks)) or "none is declared"
+            raise ValueError(f"no task {function_name!r} here; there are: {known}")
+        call = partial(handle.func, **(kwargs or {}))
+        token = current_context.set(handle.direct_context())
+        try:
+            if handle.definition.is_async:
+                return await call()
+            return await anyio.to_thread.run_sync(call)
+        finally:
+            current_context.reset(token)
 
     def _declare(
         self, function: Callable[..., Any], scope: dict[str, Any], options: dict[str, Any]

@@ -250,7 +250,7 @@ class TaskHandle(Generic[P, T]):
                 f".wait(…), {definition.name}.submit(…), or the function itself,"
                 f" {definition.name}.func(…)"
             )
-        token = current_context.set(self._direct_context())
+        token = current_context.set(self.direct_context())
         try:
             if definition.is_async:
                 return anyio.run(functools.partial(definition.function, *args, **kwargs))
@@ -359,7 +359,8 @@ class TaskHandle(Generic[P, T]):
             return kwargs.pop(_WAIT_TIMEOUT)
         return options.wait_timeout
 
-    def _direct_context(self) -> Context:
+    def direct_context(self) -> Context:
+        """What the function sees where it is called without the queue."""
         definition, around = self.definition, current_context.get(None)
         if around is None:
             return Context(

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import time
+from functools import lru_cache
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
 _JOB_ID = re.compile(r"([A-Za-z0-9_.~]{1,64})-([0-9a-f]{32})")
@@ -13,6 +14,7 @@ _TAG_LENGTH = 48
 _RAND_BITS = (1 << 62) - 1
 
 
+@lru_cache(4096)  # every submit asks
 def function_tag(name: str) -> str:
     """The short, key-safe form of a function's name, used in Redis keys and job ids.
 

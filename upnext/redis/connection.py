@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
-from anyio.streams.tls import TLSStream
+from anyio.streams.tls import TLSAttribute, TLSStream
 from redis.exceptions import InvalidResponse, RedisError
 
 from upnext.redis.pipeline import Pipeline
@@ -70,6 +71,8 @@ class Connection:
         self._parser = Parser()
         self._socket: socket.socket | None = stream.extra(SocketAttribute.raw_socket, None)
         self._poll = select.poll() if self._socket is not None else None
+        encrypted = stream.extra(TLSAttribute.ssl_object, None) is not None
+        self._straight = os.name == "posix" and self._socket is not None and not encrypted
         if self._poll is not None and self._socket is not None:
             self._poll.register(self._socket.fileno(), _GONE)
 
@@ -94,6 +97,20 @@ class Connection:
     def is_spent(self) -> bool:
         """Nothing may be sent here any more, and nothing is to come."""
         return self.retiring and not self.pipeline
+
+    def write_now(self, data: bytes) -> int:
+        """Give the kernel what it takes at once, past the stream, and tell how many bytes it took.
+
+        Only while all that was sent before is answered: then none of it waits in the stream's own
+        buffers. It spares a turn of the event loop before the write, and a scope around it. An
+        error shows when the stream is used next.
+        """
+        if not self._straight or self._socket is None:
+            return 0
+        try:
+            return os.write(self._socket.fileno(), data)
+        except OSError:
+            return 0
 
     async def send(self, data: bytes) -> None:
         """Send all of it, or fail."""

@@ -137,6 +137,11 @@ class Exchange:
         if connection is not None:
             await connection.aclose()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
+
     def statistics(self) -> Statistics:
         """What was done so far."""
         connection = self._connection
@@ -173,17 +178,18 @@ class Exchange:
         slots = self._take_outbox()
         if not slots:
             return
-        if not connection.pipeline:
+        if idle := not connection.pipeline:
             connection.expect_within(self._timeout)
         connection.pipeline.expect(slots)
         self._joined = len(slots)
         self._writes += 1
         self._commands += sum([slot.expected for slot in slots])
         data = slots[0].packed if len(slots) == 1 else b"".join([slot.packed for slot in slots])
+        sent = connection.write_now(data) if idle else 0
         self._hand_over()  # somebody should read while this one writes
         try:
-            for start in range(0, len(data), PIECE):
-                if start:
+            for start in range(sent, len(data), PIECE):
+                if start > sent:
                     connection.expect_within(self._timeout)
                 # A shield, because these bytes belong to other callers, too: a send cut in two
                 # by one caller's cancellation would leave half a command on a live socket. It
@@ -207,7 +213,10 @@ class Exchange:
                 data = await connection.receive()
             waiter.resume_with(None)
             if data is not None:
+                connection.read_scope = None
                 self._dispatch(connection, data)
+                if not waiter.done:
+                    await checkpoint()  # those who were woken go before the next read is set up
             elif anyio.current_time() >= scope.deadline:
                 await self._on_silence(connection)
         except LOST as error:

@@ -163,6 +163,11 @@ class Link:
         """Close the connection; whoever waits gets a ConnectionError. Bounded, never raises."""
         await self._exchange.aclose()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called; it is of no use any more."""
+        return self._exchange.closed
+
     def statistics(self) -> Statistics:
         """A snapshot for tests, logs and the dashboard."""
         return self._exchange.statistics()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from upnext.client.cron_declarations import CronDeclarations
 from upnext.errors import ConfigurationError
+from upnext.settings import Settings
 from upnext.tasks.middleware import Middleware, check_middleware
 from upnext.tasks.packages import import_package, package_names
 from upnext.worker.queue_config import SyncExecutor, WorkerQueueConfig
@@ -78,6 +79,16 @@ class Worker(CronDeclarations):
         self.lifespan = None if lifespan is None else as_context_manager(lifespan)
         self.middlewares: list[Middleware] = []
         self._undiscovered = package_names(autodiscover_packages)
+
+    @property
+    def resolved_redis_url(self) -> str | None:
+        """The broker that its tasks are submitted to: its own, else UPNEXT_REDIS_URL; None: the
+        embedded one.
+
+        Raises:
+            ConfigurationError: a setting cannot be used.
+        """
+        return self.redis_url or Settings.load().redis_url
 
     def middleware(self, function: M) -> M:
         """Put an async generator function around every attempt of this worker's jobs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from datetime import timedelta
+from importlib.util import module_from_spec, spec_from_file_location
 
 import orjson
 import pytest
@@ -140,6 +141,21 @@ def test_a_module_imported_twice_is_no_clash() -> None:
     exec(source, one)
     exec(again, other)
     assert len(Registry([define(one["send"]), define(other["send"])])) == 1
+
+
+def test_a_task_keeps_its_queue_wherever_its_module_is(tmp_path) -> None:
+    tags = set()
+    for folder in ("shop", "shop/jobs"):
+        place = tmp_path / folder
+        place.mkdir(parents=True)
+        (place / "tasks.py").write_text("async def send(to: str) -> int: ...\n")
+        spec = spec_from_file_location(folder.replace("/", ".") + ".tasks", place / "tasks.py")
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        definition = define(module.send)
+        assert definition.module == module.__name__
+        tags.add((definition.name, definition.tag))
+    assert tags == {("send", "send")}
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

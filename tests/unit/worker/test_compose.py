@@ -172,6 +172,23 @@ async def test_work_for_many_functions_is_done() -> None:
         await tree.stop()
 
 
+async def test_a_wait_lasts_as_long_as_the_job_stands_in_the_queue() -> None:
+    worker = make_worker(concurrency=1)
+
+    @worker.task(timeout=5)
+    async def work() -> str:
+        await anyio.sleep(4)
+        return "done"
+
+    async with running(worker) as tree:
+        for _ in range(5):
+            await work.submit()
+        began = anyio.current_time()
+        assert (await work.wait()).value == "done"  # the timeout is that of its own attempt
+        assert anyio.current_time() - began > 20
+        await tree.stop()
+
+
 async def test_a_busy_worker_stays_healthy() -> None:
     worker = make_worker(concurrency=1)
 

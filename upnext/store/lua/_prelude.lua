@@ -112,19 +112,16 @@ local function lanes_of(P)
   return redis.call('ZREVRANGEBYSCORE', P .. 'lanes', 900, '-inf')
 end
 
--- Put a job on its lane. `first`: ahead of the jobs of its priority that wait already. `seen`
--- spares a call with many jobs the look at lanes it has seen to.
-local function to_lane(P, id, job, priority, first, seen)
+-- Put a job on its lane. `first`: ahead of the jobs of its priority that wait already.
+local function to_lane(P, id, job, priority, first)
   local lane = first and priority .. '^' or tostring(priority)
   local stream = P .. 'lane:' .. lane
-  local score = first and priority + 0.5 or priority
-  if not (seen and seen[lane]) then
-    if redis.call('ZADD', P .. 'lanes', 'NX', score, lane) == 1 then
-      redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
-    end
-    if seen then seen[lane] = true end
+  local entry = redis.call('XADD', stream, 'NOMKSTREAM', '*', 'id', id)
+  if not entry then -- the lane's first job ever; from now on it is there, if empty
+    redis.call('ZADD', P .. 'lanes', first and priority + 0.5 or priority, lane)
+    redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+    entry = redis.call('XADD', stream, '*', 'id', id)
   end
-  local entry = redis.call('XADD', stream, '*', 'id', id)
   return lane, entry
 end
 

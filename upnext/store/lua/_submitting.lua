@@ -19,7 +19,7 @@ end
 -- Write a new job down and put it where it waits; whether a worker may claim something now that
 -- it could not before. `extras` is what makes it special, if anything; `behind`: it waits for
 -- another job to end.
-local function accept(P, keep, now, seen, id, name, arguments, priority, due, limit, key, parent,
+local function accept(P, keep, now, id, name, arguments, priority, due, limit, key, parent,
     root, source, waiter, limit_keys, path, extras, behind)
   local job = P .. 'job:' .. id
   local status, lane, entry, claimable = 'scheduled', '', '', false
@@ -31,7 +31,7 @@ local function accept(P, keep, now, seen, id, name, arguments, priority, due, li
   else
     status, claimable = 'queued', true
     if limit_keys == '' then
-      lane, entry = to_lane(P, id, job, priority, false, seen)
+      lane, entry = to_lane(P, id, job, priority, false)
     else
       claimable = to_ring(P, id, limit_keys, tonumber(priority), false)
     end

@@ -106,7 +106,7 @@ register('enqueue', function(keys, args)
   local keep, ttl, most, name = args[1], args[2], tonumber(args[3]), args[4]
   local room = most > 0 and most - waiting(P) or math.huge
   local out, queued = {}, 0
-  local i, seen = 5, {}
+  local i = 5
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
     local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
@@ -163,7 +163,7 @@ register('enqueue', function(keys, args)
         verdict = 'full'
       else
         room = room - 1
-        if accept(P, keep, now, seen, id, name, arguments, priority, due, limit, key, parent, root,
+        if accept(P, keep, now, id, name, arguments, priority, due, limit, key, parent, root,
             source, waiter, limit_keys, path, more, behind) then
           queued = queued + 1
         end

@@ -35,7 +35,7 @@ register('replay', function(keys, args)
     if room < 1 then return 'full', old end
     room = room - 1
     local source = '{"type":"replay","job_id":"' .. old .. '","failed_at":' .. at .. '}'
-    if accept(P, keep, now, nil, new, v[1], v[2], v[3] or '0', now, nil, key, '', '', source, '',
+    if accept(P, keep, now, new, v[1], v[2], v[3] or '0', now, nil, key, '', '', source, '',
         v[8] or '', '', extras, false) then
       queued = queued + 1
     end

@@ -85,6 +85,36 @@ async def test_a_timeout_and_a_delay_pass_in_virtual_time(worker) -> None:
         harness.assert_failed(slow, error="timed out")
 
 
+async def test_each_attempt_knows_when_it_started_by_the_queues_clock(worker) -> None:
+    now, started = datetime(2027, 3, 28, tzinfo=UTC), []
+
+    @worker.task(retries=1, retry_delay=DAY)
+    async def work() -> None:
+        started.append(get_current_context().started_at - now.timestamp())
+        if len(started) == 1:
+            raise ValueError
+
+    async with run_worker(worker, now=now):
+        await work.options(delay=60).wait()
+        assert started == pytest.approx([60, 60 + DAY], abs=0.1)
+
+
+async def test_a_thousand_jobs_of_one_moment_all_start_at_that_moment() -> None:
+    worker, late = Worker("many", concurrency=1000, redis_url="redis://127.0.0.1:1"), []
+
+    @worker.task
+    async def work(n: int) -> None:
+        late.append(anyio.current_time() - due)
+        await anyio.sleep(60)
+
+    async with run_worker(worker) as harness:
+        due = anyio.current_time() + 90 * DAY
+        await upnext.submit_many(work.options(delay=90 * DAY), [(n,) for n in range(1000)])
+        await harness.drain(scheduled=True)
+        harness.assert_completed(work, count=1000)
+    assert -0.01 < min(late) <= max(late) < 0.5
+
+
 async def test_drain_leaves_what_is_scheduled_unless_asked(worker) -> None:
     @worker.task(retries=1, retry_delay=60)
     async def flaky() -> str:

@@ -100,6 +100,39 @@ async def test_a_users_timeout_error_is_no_timeout_of_the_job() -> None:
         await tree.stop()
 
 
+async def test_the_last_attempt_says_why_a_job_failed() -> None:
+    worker = make_worker()
+
+    @worker.task(retries=1, timeout=5)
+    async def slow_then_wrong() -> None:
+        if get_current_context().attempt == 1:
+            await anyio.sleep_forever()
+        raise ValueError("wrong")
+
+    async with running(worker) as tree:
+        with pytest.raises(upnext.TaskExecutionError, match="wrong") as caught:
+            await slow_then_wrong.wait()
+        assert not isinstance(caught.value, upnext.TaskTimeoutError)
+        assert caught.value.task_result.failure_reason is upnext.FailureReason.EXCEPTION
+        await tree.stop()
+
+
+async def test_a_job_that_completes_in_the_end_has_no_failure() -> None:
+    worker = make_worker()
+
+    @worker.task(retries=1, timeout=5)
+    async def slow_then_right() -> int:
+        if get_current_context().attempt == 1:
+            await anyio.sleep_forever()
+        return 7
+
+    async with running(worker) as tree:
+        result = await slow_then_right.wait()
+        assert (result.value, result.attempts, result.ok) == (7, 2, True)
+        assert (result.error, result.failure_reason, result.traceback) == (None, None, None)
+        await tree.stop()
+
+
 async def test_a_job_whose_deadline_passes_while_it_runs_expires() -> None:
     worker = make_worker()
 

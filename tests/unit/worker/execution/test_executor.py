@@ -238,6 +238,7 @@ async def test_a_job_sees_itself() -> None:
     assert (first.job_id, first.job_key, first.attempt) == (job.id, "k", 2)
     assert (first.max_attempts, first.timeout, first.deadline) == (3, 9, 60_000)
     assert (first.parent_id, first.root_id) == ("p", "r")
+    assert (first.function, first.function_name) == (job.function, job.function)
     assert (second.parent_id, second.root_id) == (None, alone.id)
     with pytest.raises(RuntimeError):
         get_current_context()

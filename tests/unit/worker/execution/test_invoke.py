@@ -242,6 +242,14 @@ async def test_a_sync_function_runs_in_a_process_and_sees_its_job() -> None:
         await tree.stop()
 
 
+@pytest.mark.hard_limit(120)
+async def test_a_process_is_used_again_for_the_next_job() -> None:
+    async with running(process_jobs.worker) as tree:
+        pids = [(await process_jobs.who_am_i.wait()).value["pid"] for _ in range(5)]
+        assert len(set(pids)) == 1
+        await tree.stop()
+
+
 def runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)

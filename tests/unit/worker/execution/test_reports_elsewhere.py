@@ -56,6 +56,34 @@ async def test_a_job_in_a_thread_says_all_it_has_to_say() -> None:
         await tree.stop()
 
 
+async def test_a_thread_that_speaks_takes_no_other_thread() -> None:
+    worker = Worker("threads", concurrency=1)
+    written = threading.Event()
+
+    @worker.task
+    def work() -> list[str]:
+        before = set(threading.enumerate())
+        context = upnext.get_current_context()
+        for n in range(100):
+            context.set_progress(n, f"step {n}")
+            context.send_log("info", f"line {n}")
+            context.checkpoint({"n": n})
+        assert written.wait(HANG)
+        return [thread.name for thread in threading.enumerate() if thread not in before]
+
+    async with running(worker) as tree:
+        report = tree.store.report
+
+        async def noting(*args: Any) -> Any:
+            answer = await report(*args)
+            written.set()
+            return answer
+
+        tree.store.report = noting
+        assert (await work.wait()).value == []
+        await tree.stop()
+
+
 async def test_threads_that_a_job_starts_speak_for_it_when_they_are_given_its_context() -> None:
     worker = Worker("threads")
 
