@@ -72,7 +72,8 @@ async def told(future: upnext.Future[str]) -> str:
 async def main() -> None:
     print("done:", await told(await pipeline.submit()))
 
-    # A deadline counts from the submit, and each job passes on what is left of it.
+    # A deadline counts from the submit, and each job passes on what is left of it: the parts
+    # expire with the pipeline.
     future = await pipeline.options(deadline=1).submit(pause=60)
     print("late:", await told(future))
 

@@ -23,7 +23,7 @@ OUTPUT = {
     ],
     "pipeline": [
         "done: stored 204",
-        "late: expired: ",
+        "late: ",  # expired, or failed with its expired parts: whichever is heard of first
         "withdrawn: cancelled: the order was withdrawn",
         "left running: 0",
     ],
