@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from upnext.api.api import Api
+    from upnext.api.sse import sse
+    from upnext.api.static.package_manager import PackageManager, StaticRuntime
+    from upnext.api.tracking.config import ApiTrackingConfig
     from upnext.client.artifacts import create_artifact, create_artifact_sync
     from upnext.client.dead_letters import DeadLetter, dead_letters
     from upnext.client.event import (
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
         QueueFullError,
         ScheduleExistsError,
         ScheduleNotFoundError,
+        StaticBuildError,
         UpNextError,
     )
     from upnext.model.artifact import Artifact, ArtifactType
@@ -61,6 +66,8 @@ if TYPE_CHECKING:
     from upnext.worker.worker import Worker
 
 __all__ = [
+    "Api",
+    "ApiTrackingConfig",
     "Artifact",
     "ArtifactError",
     "ArtifactType",
@@ -83,6 +90,7 @@ __all__ = [
     "MissedRunPolicy",
     "OutputLostError",
     "Overlap",
+    "PackageManager",
     "Progress",
     "QueueFullError",
     "Retry",
@@ -90,6 +98,8 @@ __all__ = [
     "ScheduleExistsError",
     "ScheduleNotFoundError",
     "Snooze",
+    "StaticBuildError",
+    "StaticRuntime",
     "SyncExecutor",
     "TaskExecutionError",
     "TaskHandle",
@@ -120,10 +130,15 @@ __all__ = [
     "send_event_idempotent",
     "send_event_idempotent_sync",
     "send_event_sync",
+    "sse",
     "submit_many",
 ]
 
 _HOMES = {
+    "upnext.api.api": ("Api",),
+    "upnext.api.static.package_manager": ("PackageManager", "StaticRuntime"),
+    "upnext.api.tracking.config": ("ApiTrackingConfig",),
+    "upnext.api.sse": ("sse",),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",
@@ -153,6 +168,7 @@ _HOMES = {
         "QueueFullError",
         "ScheduleExistsError",
         "ScheduleNotFoundError",
+        "StaticBuildError",
         "UpNextError",
     ),
     "upnext.model.artifact": ("Artifact", "ArtifactType"),

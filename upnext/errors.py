@@ -6,6 +6,7 @@
   `ScheduleNotFoundError`.
 - The queue said no: `JobRefusedError`, `QueueFullError`, `EventRefusedError`.
 - An artifact was not stored: `ArtifactError`.
+- A frontend was not built: `StaticBuildError`.
 - The job itself did not complete: `TaskExecutionError` and below.
 - The broker could not be reached or refused a command: the exceptions of `redis.exceptions`.
 """
@@ -26,6 +27,7 @@ __all__ = [
     "QueueFullError",
     "ScheduleExistsError",
     "ScheduleNotFoundError",
+    "StaticBuildError",
     "UpNextError",
 ]
 
@@ -173,3 +175,33 @@ class ScheduleNotFoundError(UpNextError, LookupError):
 
     def __reduce__(self) -> tuple[type[ScheduleNotFoundError], tuple[str, str]]:
         return type(self), (self.function, self.name)
+
+
+class StaticBuildError(UpNextError):
+    """A frontend could not be installed or built, so the API does not start.
+
+    Attributes:
+        path: The URL path of the mount.
+        command: What was run.
+        code: Its exit code, negative for a signal; None if it was ended after `limit` seconds.
+        output: The last lines that it wrote.
+        limit: Seconds that it had.
+    """
+
+    def __init__(
+        self, path: str, command: str, code: int | None, output: tuple[str, ...], *, limit: float
+    ) -> None:
+        if code is None:
+            how = f"took longer than {limit:g} s and was ended"
+        else:
+            how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
+        super().__init__(f"static files {path}: `{command}` {how}")
+        self.path = path
+        self.command = command
+        self.code = code
+        self.output = output
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = self.path, self.command, self.code, self.output
+        return partial(type(self), limit=self.limit), arguments

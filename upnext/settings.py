@@ -69,6 +69,22 @@ THROUGHPUT = evolve(SAFE, profile=RuntimeProfile.THROUGHPUT, batch_size=200, inb
 
 
 @frozen(kw_only=True)
+class ApiTrackingSettings:
+    """What is kept of the requests that an API serves (`UPNEXT_API_*`)."""
+
+    normalize_paths: bool = True
+    """Count by the routes' templates; False: by the paths that were asked for."""
+    events_enabled: bool = True
+    """Keep single requests, too."""
+    events_sample_rate: float = 1.0
+    """The part of the requests that is kept, besides errors and slow ones."""
+    events_slow_ms: float = 500.0
+    """Milliseconds from which on a request is slow."""
+    events_stream_max_len: int = 50_000
+    """How many are kept, the newest."""
+
+
+@frozen(kw_only=True)
 class Settings:
     """Everything the environment says."""
 
@@ -80,6 +96,7 @@ class Settings:
     """About how many events wait in each function's stream (`UPNEXT_STATUS_STREAM_MAX_LEN`)."""
     pace: Pace = field(factory=Pace)
     """How often a job's progress is told (`UPNEXT_PROGRESS_MIN_*`)."""
+    api_tracking: ApiTrackingSettings = field(factory=ApiTrackingSettings)
     debug: bool = False
     url: str | None = None
     """The server that artifacts go to."""
@@ -115,6 +132,15 @@ class Settings:
             pace=Pace(
                 min_delta=read("PROGRESS_MIN_DELTA", 0.01, _fraction),
                 min_interval=read("PROGRESS_MIN_INTERVAL_SECONDS", 0.2, _not_negative),
+            ),
+            api_tracking=ApiTrackingSettings(
+                normalize_paths=read("API_TRACKING_NORMALIZE_PATHS", True, _flag),
+                events_enabled=read("API_REQUEST_EVENTS_ENABLED", True, _flag),
+                events_sample_rate=read("API_REQUEST_EVENTS_SAMPLE_RATE", 1.0, _fraction),
+                events_slow_ms=read("API_REQUEST_EVENTS_SLOW_MS", 500.0, _not_negative),
+                events_stream_max_len=read(
+                    "API_REQUEST_EVENTS_STREAM_MAX_LEN", 50_000, _at_least(1)
+                ),
             ),
             debug=read("DEBUG", False, _flag),
             url=read("URL", None, _http_url, secret=True),

@@ -39,7 +39,7 @@ def explain(error: BaseException) -> CommandError | None:
     """Turn an error that a user can do something about into one line; None for a defect."""
     from redis import exceptions as known
 
-    from upnext.errors import JobNotFoundError, UpNextError
+    from upnext.errors import JobNotFoundError, StaticBuildError, UpNextError
     from upnext.redis.embedded import EmbeddedServerError
     from upnext.redis.faults import with_advice
 
@@ -61,6 +61,8 @@ def explain(error: BaseException) -> CommandError | None:
             return CommandError(line, code=FAILURE)
         case JobNotFoundError():
             return CommandError(line, code=FAILURE)
+        case StaticBuildError(output=output):
+            return CommandError(line, code=FAILURE, details="\n".join(output))
         case UpNextError():
             return CommandError(line, code=USAGE)
         case _:

@@ -13,6 +13,7 @@ from upnext.cli.commands import (
     call,
     cancel,
     dead,
+    dev,
     events,
     health,
     inspect,
@@ -36,6 +37,7 @@ the Redis or Valkey that UPNEXT_REDIS_URL names, or else an embedded one in
 EXAMPLES = """Examples:
 
   upnext run app.py                   run every worker in app.py
+  upnext dev app.py                   the same, and anew whenever source changes
   upnext call app.py add a=1 b=2      run one task here and now
   upnext list app.py                  see what app.py declares
   upnext health                       see if the broker is there, and who works
@@ -54,6 +56,7 @@ app = App(
     end_of_options_delimiter="--",
 )
 app.command(run.run, usage="Usage: upnext run FILES... [OPTIONS]", help_epilogue=run.EXAMPLES)
+app.command(dev.dev, usage="Usage: upnext dev FILES... [OPTIONS]", help_epilogue=dev.EXAMPLES)
 app.command(
     call.call,
     usage="Usage: upnext call FILE FUNCTION [key=value ...] [OPTIONS]",

@@ -10,13 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from upnext import __version__
-from upnext.cli.crons import cron_facts, schedule_of, scheduled
-from upnext.cli.loader import tasks_of
 from upnext.cli.reports import progress_of, started_of
 from upnext.cli.visible import one_line, visible, within_json
 from upnext.contracts.handlers import decode_handler, event_of
@@ -26,8 +22,6 @@ from upnext.model.status import JobStatus
 
 if TYPE_CHECKING:
     from upnext.cli.diagnosis import Diagnosis
-    from upnext.client.handle import TaskHandle
-    from upnext.worker.worker import Worker
 
 WIDTH_OF_A_FILE = 160
 """Columns where nobody says how many there are: wide enough for a job id beside its label."""
@@ -63,98 +57,23 @@ def open_console(*, stderr: bool = False) -> Console:
     )
 
 
-def running(
-    workers: Sequence[Worker], *, broker: str, backend: str, concurrency: int | None = None
-) -> RenderableType:
-    """The panel of what runs."""
-    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("worker", "concurrency", "tasks"):
-        table.add_column(heading, header_style="dim", overflow="fold")
-    for worker in workers:
-        table.add_row(
-            _named(worker.name),
-            str(concurrency or worker.concurrency),
-            _safe(", ".join(_names(worker)) or "no tasks"),
-        )
-    facts = _facts({"broker": broker, "backend": backend})
-    return Panel(
-        Group(table, Text(), facts, Text(), Text("Ctrl+C to stop", style="dim")),
-        title=f"UpNext {__version__}",
-        title_align="left",
-        expand=False,
-        padding=(1, 2),
-    )
-
-
-def listing(workers: Sequence[Worker]) -> RenderableType:
-    """Workers and the names of their tasks."""
-    table = plain_table("worker", "concurrency", "tasks")
-    for worker in workers:
-        names = "\n".join(map(one_line, _names(worker))) or "none"
-        table.add_row(_named(worker.name), str(worker.concurrency), Text(names))
-    return table
-
-
-def inspection(workers: Sequence[Worker]) -> RenderableType:
-    """Every task with what its definition says."""
-    scheduled = ["schedule"] if any(worker.crons for worker in workers) else []
-    table = plain_table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
-    for worker in workers:
-        for name, handle in _declared(worker):
-            definition = handle.definition
-            table.add_row(
-                _named(worker.name),
-                _safe(name),
-                str(definition.retries),
-                "none" if definition.timeout is None else f"{definition.timeout:g} s",
-                "async" if definition.is_async else worker.sync_executor.value,
-                _safe(definition.place),
-                *[_safe(schedule_of(handle)) for _ in scheduled],
-            )
-    return table
-
-
-def described(workers: Sequence[Worker]) -> dict[str, Any]:
-    """What `inspect --json` prints."""
-    return {
-        "apis": [],
-        "workers": [
-            {
-                "name": worker.name,
-                "concurrency": worker.concurrency,
-                "tasks": [
-                    {
-                        "name": name,
-                        "retries": handle.definition.retries,
-                        "timeout": handle.definition.timeout,
-                    }
-                    for name, handle in worker.tasks.items()
-                ],
-                "crons": [cron_facts(handle) for handle in worker.crons],
-                "events": list(worker.events),
-            }
-            for worker in workers
-        ],
-    }
-
-
 def events(view: EventsView) -> RenderableType:
     """The answer of `upnext events`."""
     since = f", the first since {moment(view.oldest)}" if view.waiting else ""
-    parts: list[RenderableType] = [_facts({"waiting": f"{view.waiting} to be routed{since}"})]
+    parts: list[RenderableType] = [facts_table({"waiting": f"{view.waiting} to be routed{since}"})]
     if view.handlers:
         table = plain_table("handler", "listens to")
         for function, pattern in _listening(view).items():
-            table.add_row(_named(function), _safe(pattern or "what cannot be read"))
+            table.add_row(named(function), safe(pattern or "what cannot be read"))
         parts += [Text(), table]
     else:
         parts.append(Text("No handler of any event is known.", style="yellow"))
     if view.unhandled:
         table = plain_table("sent", "nobody handled", "data", "id")
         for event in view.unhandled:
-            data = _safe(event.data.decode(errors="replace"))
+            data = safe(event.data.decode(errors="replace"))
             data.truncate(60, overflow="ellipsis")
-            table.add_row(moment(event.sent_at), _safe(event.name), data, _safe(event.id))
+            table.add_row(moment(event.sent_at), safe(event.name), data, safe(event.id))
         parts += [Text(), table]
     return Group(*parts)
 
@@ -188,25 +107,6 @@ def _listening(view: EventsView) -> dict[str, str | None]:
     return found
 
 
-def _names(worker: Worker) -> list[str]:
-    """All that a worker runs, with what makes the jobs of crons and handlers."""
-    handlers = [name for name, _ in _handlers(worker)]
-    return [*worker.tasks, *map(scheduled, worker.crons), *handlers]
-
-
-def _declared(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
-    """Tasks, crons and handlers, as a table names them."""
-    return [*tasks_of(worker).items(), *_handlers(worker)]
-
-
-def _handlers(worker: Worker) -> list[tuple[str, TaskHandle[..., Any]]]:
-    return [
-        (f"{name} (on {pattern})", handler.task)
-        for pattern, handle in worker.events.items()
-        for name, handler in handle.handlers.items()
-    ]
-
-
 def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
     """Everything known of one job; `below` are the jobs that a cancelled one waits for."""
     started = started_of(record)
@@ -234,7 +134,7 @@ def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
         "event": event_of(record.source),
         "waits for": _some(below),
     }
-    parts: list[RenderableType] = [_facts(facts), *_block("arguments", record.arguments)]
+    parts: list[RenderableType] = [facts_table(facts), *_block("arguments", record.arguments)]
     if record.checkpoint and not record.status.is_terminal():
         parts += _block(f"checkpoint of {moment(record.checkpoint_at)}", record.checkpoint)
     if record.status is JobStatus.COMPLETE:
@@ -284,14 +184,14 @@ def diagnosis(found: Diagnosis) -> RenderableType:
         "broker": f"{found.broker} ({found.server}) answers in {found.round_trip:.2f} ms",
         "workers": f"{len(found.workers)} alive" if found.workers else "none is alive",
     }
-    parts: list[RenderableType] = [_facts(facts)]
+    parts: list[RenderableType] = [facts_table(facts)]
     if found.workers:
         table = plain_table("worker", "process", "active", "processed", "heartbeat", "state")
         for worker in found.workers:
             state = ("can claim", "green") if worker.healthy else ("cannot claim", "red")
             table.add_row(
-                _named(worker.name),
-                _safe(worker.place),
+                named(worker.name),
+                safe(worker.place),
                 f"{worker.active} of {worker.concurrency}",
                 str(worker.processed),
                 f"{worker.age:.0f} s ago",
@@ -367,13 +267,14 @@ def _dump(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
 
 
-def _facts(facts: Mapping[str, str | Text | None]) -> Table:
+def facts_table(facts: Mapping[str, str | Text | None]) -> Table:
+    """Labels and values; what is empty is left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in facts.items():
         if value:
-            grid.add_row(label, value if isinstance(value, Text) else _safe(value))
+            grid.add_row(label, value if isinstance(value, Text) else safe(value))
     return grid
 
 
@@ -385,9 +286,11 @@ def plain_table(*headings: str) -> Table:
     return table
 
 
-def _named(name: str) -> Text:
+def named(name: str) -> Text:
+    """A name that stands out."""
     return Text(one_line(name), style="bold")
 
 
-def _safe(text: str) -> Text:
+def safe(text: str) -> Text:
+    """Text of others, on one line."""
     return Text(one_line(text))

@@ -68,6 +68,18 @@ Events have a tag of their own, which no function can have: `upnext:{<workspace>
     declared            zset     function -> Unix ms when a worker last said that it runs it
     version             string   changes with the handlers
     hungry              zset     channel of a worker whose router has nothing to do -> since when
+
+Every API has a tag, which no function and no group can have: `upnext:{<workspace>:@@<tag>}:`
+
+    m:<n>:<endpoint>    hash     what an endpoint served in the n-th minute since 1970; of none: in
+    h:<n>:<endpoint>             all; hours likewise. See `upnext.model.traffic.Tally`
+    endpoints           zset     endpoint -> Unix ms when it was last called
+    requests            stream   single requests, the newest
+    seen:<writer>       string   the last batch that this process wrote, so that none counts twice
+    until, records      zset     the instances that serve it: id -> Unix ms until when it is taken
+                                 for alive; and a hash, id -> JSON (contracts/api_instances.py)
+
+`upnext:{<workspace>:@@}:until` and `:records` are the same of the APIs themselves.
 """
 
 from __future__ import annotations
@@ -159,6 +171,15 @@ class Keys:
     def events(self) -> str:
         """The prefix of the keys of events; no function's tag has an `@`."""
         return self.tagged("@events")
+
+    def api(self, name: str) -> str:
+        """The prefix of the keys of an API; no function's or group's tag has `@@`."""
+        return self.tagged("@@" + function_tag(name))
+
+    @property
+    def apis(self) -> str:
+        """The prefix of the keys that say which APIs there are."""
+        return self.tagged("@@")
 
     @property
     def crons(self) -> str:

@@ -63,12 +63,13 @@ from upnext.store.schedule import (
 from upnext.store.scripts import library
 from upnext.store.settle import parse_settled, settle_calls
 from upnext.store.stage import parse_staged, stage_call
+from upnext.store.track_verbs import TrackVerbs
 from upnext.store.watch import watch_call
 
 R = TypeVar("R")
 
 
-class Store(EventVerbs, LetterVerbs):
+class Store(EventVerbs, LetterVerbs, TrackVerbs):
     """One workspace's queue on Redis or Valkey.
 
     Every method is one write to the server and may be called by many tasks at once. A lost

@@ -43,6 +43,7 @@ from upnext.testing.memory_store.letter_verbs import LetterVerbs
 from upnext.testing.memory_store.limits import limits
 from upnext.testing.memory_store.pause import pause
 from upnext.testing.memory_store.permit import Group, permit
+from upnext.testing.memory_store.present import Roll
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.recover import recover
 from upnext.testing.memory_store.renew import renew
@@ -54,6 +55,8 @@ from upnext.testing.memory_store.schedule import order as change_schedule
 from upnext.testing.memory_store.schedule import read
 from upnext.testing.memory_store.settle import settle
 from upnext.testing.memory_store.stage import stage
+from upnext.testing.memory_store.track import ApiRecord
+from upnext.testing.memory_store.track_verbs import TrackVerbs
 from upnext.testing.memory_store.tree_verbs import TreeVerbs
 from upnext.testing.memory_store.watch import watch
 
@@ -77,7 +80,7 @@ class LoopClock:
         return int((self._offset + passed) * 1000)
 
 
-class MemoryStore(EventVerbs, LetterVerbs, TreeVerbs):
+class MemoryStore(EventVerbs, LetterVerbs, TrackVerbs, TreeVerbs):
     """One workspace's queue, with the verbs of `upnext.store.store.Store`.
 
     Every verb is a checkpoint and then happens at once. Channels call their listeners while the
@@ -112,6 +115,8 @@ class MemoryStore(EventVerbs, LetterVerbs, TreeVerbs):
         self._scheduled: dict[str, None] = {}
         self._families: set[str] = set()
         self._beats: dict[str, tuple[bytes, int]] = {}
+        self._apis = Roll()
+        self._api_records: dict[str, ApiRecord] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import RenderableType
 
-from upnext.cli import render
+from upnext.cli import declared, panel, render
 from upnext.cli.diagnosis import Diagnosis, read_heartbeat
 from upnext.model.job import JobRecord
 from upnext.model.status import JobStatus
@@ -45,6 +45,12 @@ def worker(name: str = "email", *tasks: str, **options: Any) -> Any:
     )
 
 
+def the_panel(workers: list[Any], *, broker: str, backend: str) -> RenderableType:
+    """The panel, of facts that went through JSON as those of a child process do."""
+    facts = panel.declare(workers, brokers=[broker], backend=backend).as_facts()
+    return panel.running(panel.Declared.from_facts(json.loads(json.dumps(facts))))
+
+
 def record(**fields: Any) -> JobRecord:
     base: dict[str, Any] = {
         "id": "add-01994e8a7c5a7c3f8d3e5b7a9c1d2e4f",
@@ -64,7 +70,7 @@ def record(**fields: Any) -> JobRecord:
 
 def test_the_panel_says_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(
-        render.running(
+        the_panel(
             [worker("email", "send", "digest"), worker("idle")],
             broker="redis://box:6379/0",
             backend="trio",
@@ -79,8 +85,8 @@ def test_the_panel_says_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_list_and_the_inspection(capsys: pytest.CaptureFixture[str]) -> None:
     both = [worker("email", "send", is_async=True), worker("reports", "build")]
 
-    listing = printed(render.listing(both), capsys)
-    inspection = printed(render.inspection(both), capsys)
+    listing = printed(declared.listing(both), capsys)
+    inspection = printed(declared.inspection(both), capsys)
 
     assert [line.split()[0] for line in listing.splitlines()[2:]] == ["email", "reports"]
     assert inspection.splitlines()[2].split() == [
@@ -94,16 +100,16 @@ def test_crons_are_shown_with_their_schedules(capsys: pytest.CaptureFixture[str]
     reports.task(name="by_hand")(lambda: None)
     reports.cron("0 7 * * mon", name="weekly", timezone="Europe/Berlin", jitter=30)(lambda: None)
 
-    panel = printed(render.running([reports], broker="b", backend="trio"), capsys)
-    listing = printed(render.listing([reports]), capsys)
-    inspection = printed(render.inspection([reports]), capsys)
+    panel = printed(the_panel([reports], broker="b", backend="trio"), capsys)
+    listing = printed(declared.listing([reports]), capsys)
+    inspection = printed(declared.inspection([reports]), capsys)
 
     for text in (panel, listing):
         assert "by_hand" in text
         assert "weekly (0 7 * * mon Europe/Berlin)" in text
     assert "schedule" in inspection.splitlines()[0]
     assert inspection.splitlines()[-1].endswith("0 7 * * mon Europe/Berlin")
-    [described] = render.described([reports])["workers"]
+    [described] = declared.described([reports])["workers"]
     assert [task["name"] for task in described["tasks"]] == ["by_hand"]
     assert described["crons"] == [
         {
@@ -121,7 +127,7 @@ def test_crons_are_shown_with_their_schedules(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_inspection_as_json() -> None:
-    assert render.described([worker("email", "send")]) == {
+    assert declared.described([worker("email", "send")]) == {
         "apis": [],
         "workers": [
             {
@@ -184,9 +190,9 @@ def test_hostile_text_is_escaped_everywhere(capsys: pytest.CaptureFixture[str]) 
     living = read_heartbeat({"worker_name": HOSTILE, "hostname": HOSTILE}, 0.0)
     rendered = [
         render.job(hostile),
-        render.listing([worker(HOSTILE, HOSTILE)]),
-        render.inspection([worker(HOSTILE, HOSTILE)]),
-        render.running([worker(HOSTILE, HOSTILE)], broker=HOSTILE, backend="trio"),
+        declared.listing([worker(HOSTILE, HOSTILE)]),
+        declared.inspection([worker(HOSTILE, HOSTILE)]),
+        the_panel([worker(HOSTILE, HOSTILE)], broker=HOSTILE, backend="trio"),
         render.diagnosis(Diagnosis(HOSTILE, HOSTILE, 0.1, [living], [])),
     ]
 

@@ -1,0 +1,1 @@
+"""HTTP endpoints beside workers: routes, binding by signature, and the server they run on."""

@@ -1,0 +1,1 @@
+"""The server: Hypercorn's protocols on AnyIO's sockets, so that every connection has a parent."""
