@@ -6,7 +6,7 @@ import errno
 import logging
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import SocketListener, SocketStream, TaskGroup, TaskStatus
@@ -18,7 +18,7 @@ from upnext.api.ports import ASGIApp, Broker, Wrap
 from upnext.api.runtime import Runtime
 from upnext.api.server.connection import Connection
 from upnext.api.server.context import Context
-from upnext.api.server.lifespan import Lifespan
+from upnext.api.server.lifespan import ApiLifespanError, Lifespan
 from upnext.api.server.listen import listeners_on, url_of
 
 logger = logging.getLogger("upnext.api")
@@ -85,8 +85,21 @@ async def serve_api(
                 await _close(listeners)
                 await server.end_idle()
             await lifespan.stop()
+    except ExceptionGroup as errors:
+        alone = _alone(errors)
+        if isinstance(alone, ApiLifespanError):
+            raise alone from None
+        raise
     finally:
         await _close(listeners)
+
+
+def _alone(error: BaseException) -> BaseException:
+    """What is in a group, if that is one error."""
+    inside: Sequence[BaseException] = (error,)
+    while len(inside) == 1 and isinstance(alone := inside[0], BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", alone).exceptions
+    return inside[0] if len(inside) == 1 else error
 
 
 async def _close(listeners: Sequence[SocketListener]) -> None:

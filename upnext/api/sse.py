@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any, cast
 
 import anyio
@@ -31,7 +32,7 @@ KEEPALIVE = 15.0
 MOST_WAITING = 64
 """Events that the browser has not taken; then no more are read from the queue."""
 _END, _OVER = "end", "over"
-_ID = re.compile(r"o=([\d/-]*);l=([\d/-]*)")
+_ID = re.compile(r"o=(\d+-\d+/\d+|);l=(\d+-\d+/\d+|)", re.ASCII)
 _LINES = re.compile(rb"\r\n|\r|\n")
 
 
@@ -92,9 +93,9 @@ class _Event:
     position: str = ""
     """Where a reader of logs or output goes on behind it."""
 
-    def encode(self, id: str) -> bytes:
+    def encode(self, place: str) -> bytes:
         data = _LINES.sub(b"\ndata: ", dump(self.data))
-        return b"event: %s\nid: %s\ndata: %s\n\n" % (self.name.encode(), id.encode(), data)
+        return b"event: %s\nid: %s\ndata: %s\n\n" % (self.name.encode(), place.encode(), data)
 
 
 @define(eq=False)
@@ -118,7 +119,7 @@ class _Told:
                     readers.start_soon(self._follow, name, follower)
             await self.events.put(_Event("result", await self._result()))
             await self.events.put(_Event(_END, None))
-        except* JobNotFoundError as group:
+        except* (JobNotFoundError, ValueError) as group:
             # Told as the end, or the browser would ask for it forever.
             await self.events.put(_Event("error", {"error": str(group.exceptions[0])}))
             await self.events.put(_Event(_END, None))
@@ -161,8 +162,13 @@ class _Events(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         return await self._open.__aenter__()
 
-    async def __aexit__(self, *error: object) -> None:
-        await self._open.__aexit__(error[0], error[1], error[2])
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._open.__aexit__(exc_type, exc_value, tb)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[AsyncIterator[bytes]]:

@@ -76,7 +76,7 @@ class Schemas:
         if is_union(hint):
             return {"anyOf": [self.of(member) for member in args]}
         kind: Any = origin or hint
-        if hint is Any or isinstance(hint, TypeVar) or not isinstance(kind, type):
+        if hint is Any or isinstance(hint, TypeVar) or not inspect.isclass(kind):
             return {}
         if issubclass(kind, Enum):
             return self._named(kind, _enum)
@@ -85,7 +85,7 @@ class Schemas:
         if issubclass(kind, list | set | frozenset):
             unique = {} if issubclass(kind, list) else {"uniqueItems": True}
             return {"type": "array", "items": self.of(args[0]) if args else {}} | unique
-        if is_typeddict(kind) or _is_record(kind):
+        if is_typeddict(cast("Any", kind)) or _is_record(kind):
             return self._named(kind, self._object, hint)
         if issubclass(kind, Mapping):
             values = {"additionalProperties": self.of(args[1])} if len(args) == 2 else {}
@@ -156,7 +156,7 @@ def _enum(kind: type[Enum]) -> Schema:
 def _fields(kind: Any, hints: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names of a record's fields, and of those that have no default."""
     if is_typeddict(kind):
-        return list(hints), [name for name in hints if name in kind.__required_keys__]
+        return list(hints), [name for name in hints if _is_required(kind, name, hints[name])]
     if attrs.has(kind):
         theirs = [each for each in attrs.fields(kind) if each.init]
         return [each.name for each in theirs], [
@@ -168,6 +168,13 @@ def _fields(kind: Any, hints: dict[str, Any]) -> tuple[list[str], list[str]]:
         for each in fields
         if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
     ]
+
+
+def _is_required(kind: Any, name: str, hint: Any) -> bool:
+    # What a TypedDict knows itself is wrong where its annotations are strings.
+    if get_origin(hint) in (Required, NotRequired):
+        return get_origin(hint) is Required
+    return name in kind.__required_keys__
 
 
 def _is_record(kind: Any) -> bool:

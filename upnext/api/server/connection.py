@@ -96,9 +96,12 @@ class Connection:
                 if self._closing:
                     continue
                 await self._protocol.handle(RawData(data))
-                if not self.idle and not self._closing:
-                    patience = BODY_PATIENCE if self._expects_body() else math.inf
-                    self._reading.deadline = anyio.current_time() + patience
+                if self.idle or self._closing:
+                    continue
+                if self._expects_body():
+                    self._reading.deadline = anyio.current_time() + BODY_PATIENCE
+                elif self._reading.deadline != math.inf:
+                    self._reading.deadline = math.inf
 
     async def _send(self, event: Any) -> None:
         if isinstance(event, RawData):

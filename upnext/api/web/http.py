@@ -93,9 +93,9 @@ class HTTPConnection(ASGIHTTPConnection):
             "headers": headers,
         }
         await send(start)
-        if isinstance(getattr(response, "response", None), DataBody):
-            data = b"".join([part async for part in response.response])
-            await self._complete(send, data)
+        whole = getattr(response, "response", None)
+        if type(whole) is DataBody:
+            await self._complete(send, whole.data[whole.begin : whole.end])
             return
         if isinstance(response, WerkzeugResponse):
             for part in cast("Any", response).iter_encoded():
