@@ -98,7 +98,7 @@ def test_a_task_that_raises_shows_the_users_frames(folder: Path) -> None:
         (["call", "app.py", "plan", "day=soon"], "The arguments of plan do not fit: day"),
         (["run", "missing.py"], "There is no file missing.py"),
         (["run", "."], ". is a directory"),
-        (["run", "empty.py"], "No Worker found in empty.py"),
+        (["run", "empty.py"], "No Api or Worker found in empty.py"),
         (["run", "app.py", "--only", "shp"], "No worker named 'shp'. Did you mean 'shop'?"),
         (["run", "app.py", "--redis-url", "nowhere"], "'nowhere' is no Redis URL"),
         (["start", "app.py"], 'Unknown command "start"'),

@@ -66,6 +66,25 @@ async def test_folders_of_modules_from_elsewhere_count_once_they_are_known(tmp_p
             await see(tmp_path / "library" / "shared.py")
 
 
+async def test_what_changes_between_two_watches_is_told(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "library").mkdir()
+    main = tmp_path / "app" / "main.py"
+    main.touch()
+    other = tmp_path / "app" / "other.py"
+    other.touch()
+    source = Source([str(tmp_path / "app")])
+    with anyio.fail_after(20):
+        async with aclosing(source.changes()) as changes:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_touch, main)
+                await _until(changes, "main.py")
+                group.cancel_scope.cancel()
+            source.include([str(tmp_path / "library")])  # the watch begins anew
+            await anyio.Path(other).write_text("written once, whether anybody looks or not")
+            await _until(changes, "other.py")
+
+
 def test_folders_without_source_are_left_out(tmp_path: Path) -> None:
     for folder in (
         "src/shop",
