@@ -37,6 +37,8 @@ def beside(file: str, log: Callable[[str], object] = sys.stderr.write) -> Genera
         if not leaving.is_set():
             os.kill(os.getpid(), signal.SIGINT)
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
         try:

@@ -84,6 +84,10 @@ def start_server() -> Iterator[Callable[..., RedisServer]]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "hard_limit(seconds): the most this test may take")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So it is for a shell's background job; the processes of tests would inherit that, and
+        # never hear the signals that tests send them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

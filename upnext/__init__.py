@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from upnext.api.static.package_manager import PackageManager, StaticRuntime
     from upnext.api.tracking.config import ApiTrackingConfig
     from upnext.client.artifacts import create_artifact, create_artifact_sync
+    from upnext.client.dead_letters import DeadLetter, dead_letters
     from upnext.client.event import (
         EventHandle,
         TypedEvent,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         ArtifactError,
         CodecError,
         ConfigurationError,
+        DeadLetterNotFoundError,
         EventRefusedError,
         JobNotFoundError,
         JobRefusedError,
@@ -72,6 +74,8 @@ __all__ = [
     "CodecError",
     "ConfigurationError",
     "Context",
+    "DeadLetter",
+    "DeadLetterNotFoundError",
     "Discard",
     "EventHandle",
     "EventRefusedError",
@@ -108,6 +112,7 @@ __all__ = [
     "check_cancelled",
     "create_artifact",
     "create_artifact_sync",
+    "dead_letters",
     "first_completed",
     "gather",
     "get_current_context",
@@ -140,6 +145,7 @@ _HOMES = {
         "send_event_idempotent_sync",
         "send_event_sync",
     ),
+    "upnext.client.dead_letters": ("DeadLetter", "dead_letters"),
     "upnext.client.future": ("Future",),
     "upnext.client.group": ("Group", "group"),
     "upnext.client.handle": ("TaskHandle",),
@@ -152,6 +158,7 @@ _HOMES = {
         "CodecError",
         "ConfigurationError",
         "EventRefusedError",
+        "DeadLetterNotFoundError",
         "JobNotFoundError",
         "JobRefusedError",
         "OutputLostError",

@@ -20,6 +20,7 @@ __all__ = [
     "ArtifactError",
     "CodecError",
     "ConfigurationError",
+    "DeadLetterNotFoundError",
     "EventRefusedError",
     "JobNotFoundError",
     "JobRefusedError",
@@ -69,6 +70,17 @@ class OutputLostError(UpNextError):
 
     def __reduce__(self) -> tuple[type[OutputLostError], tuple[str, int]]:
         return type(self), (self.job_id, self.missing)
+
+
+class DeadLetterNotFoundError(UpNextError, LookupError):
+    """This job is no dead letter: it never was one, or it was purged, or its time is over."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} is no dead letter (any more)")
+        self.job_id = job_id
+
+    def __reduce__(self) -> tuple[type[DeadLetterNotFoundError], tuple[str]]:
+        return type(self), (self.job_id,)
 
 
 class CodecError(UpNextError, ValueError):

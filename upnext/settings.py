@@ -49,6 +49,10 @@ class QueueSettings:
     """Refuse new jobs of a function while so many wait; 0: no limit."""
     max_deliveries: int = 3
     """A job lost with its worker so often becomes a dead letter."""
+    dead_letter_ttl_seconds: int = 2_592_000
+    """How long a dead letter is kept; 0: until it is replayed or purged."""
+    dlq_stream_maxlen: int = 10_000
+    """Dead letters kept of a function; past it the oldest is dropped. 0: no limit."""
 
 
 SAFE = QueueSettings()
@@ -138,6 +142,12 @@ class Settings:
                 job_ttl_seconds=read("QUEUE_JOB_TTL_SECONDS", base.job_ttl_seconds, _at_least(1)),
                 stream_maxlen=read("QUEUE_STREAM_MAXLEN", base.stream_maxlen, _at_least(0)),
                 max_deliveries=read("QUEUE_MAX_DELIVERIES", base.max_deliveries, _at_least(1)),
+                dead_letter_ttl_seconds=read(
+                    "QUEUE_DEAD_LETTER_TTL_SECONDS", base.dead_letter_ttl_seconds, _at_least(0)
+                ),
+                dlq_stream_maxlen=read(
+                    "QUEUE_DLQ_STREAM_MAXLEN", base.dlq_stream_maxlen, _at_least(0)
+                ),
             ),
         )
 

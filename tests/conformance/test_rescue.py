@@ -118,6 +118,34 @@ async def test_a_job_lost_too_often_is_buried(store: Store, subject: Subject) ->
     assert late == ["stale"], "whoever was given up cannot claim to have settled it"
 
 
+async def test_jobs_that_were_lost_together_twice_are_kept_apart(
+    store: Store, subject: Subject
+) -> None:
+    """One of them kills its worker; the others are not to be with it a third time."""
+    jobs = [new() for _ in range(3)]
+    await submit(store, *jobs)
+    for worker in ("dead", "dead too"):
+        assert len(await claim(store, worker, 9)) == 3
+        subject.advance(LEASE)
+        assert len((await rescue(store, LEASE)).requeued) == 3
+    fresh = new()
+    await submit(store, fresh)
+    first, other = await claim(store, "w1", 9)
+    suspect = first if first.rescues else other
+    assert {first.id, other.id} == {suspect.id, fresh.id}, "one suspect, and any other job"
+    apart = [job for job in jobs if job.id != suspect.id]
+    records = [await record_of(store, job.id) for job in apart]
+    assert {record.status for record in records} == {JobStatus.SCHEDULED}
+    subject.advance(1_100)
+    await store.stage(["work"])
+    [elsewhere] = await claim(store, "w2", 9)
+    await store.settle("w1", [outcome(suspect)])
+    subject.advance(1_100)
+    await store.stage(["work"])
+    [last] = await claim(store, "w1", 9)
+    assert {elsewhere.id, last.id} == {job.id for job in apart}
+
+
 async def test_the_number_of_rescues_allowed_can_be_set(subject: Subject) -> None:
     store = subject.rebind(most_rescues=1)
     await submit(store, new())

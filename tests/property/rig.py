@@ -27,7 +27,15 @@ from upnext.testing.memory import MemoryStore
 
 KEYS = Keys("property")
 FUNCTIONS = ("mail", "näher dran ☃")  # the second one's tag is a digest
-BOUNDS = Bounds(record_ttl=60_000, most_rescues=3, most_waiting=12, log_bytes=400, output_bytes=400)
+BOUNDS = Bounds(
+    record_ttl=60_000,
+    most_rescues=3,
+    most_waiting=12,
+    log_bytes=400,
+    output_bytes=400,
+    dead_ttl=90_000,
+    dead_most=3,
+)
 CHANNELS = ("ch1", "ch2", *(KEYS.due_channel(name) for name in FUNCTIONS))
 
 Verb = Callable[[Any], Awaitable[Any]]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, multiple, rule, run_state_machine_as_test
 
+from tests.property.books import escaped
 from tests.property.rig import FUNCTIONS, KEYS, Rig
 from tests.property.test_queue import EXAMPLES, QueueMachine, functions
 from tests.support.clocked import ClockedServer, clock_shim
@@ -110,8 +111,8 @@ class LimitMachine(QueueMachine):
                 full = most is not None and len(ring.busy.get(key, ())) >= most
                 assert full or any(split_keys(keys)[0] == key for keys in turns)
 
-    def _check_keys(self, records: list[JobRecord]) -> None:
-        client = self.rig.client
+    def _check_books(self, records: list[JobRecord]) -> set[str]:
+        client, dead = self.rig.client, set[str]()
         for name in FUNCTIONS:
             prefix = KEYS.function(name)
             mine = [record for record in records if record.function == name]
@@ -123,7 +124,7 @@ class LimitMachine(QueueMachine):
             assert entries == len(running) + len(queued - keyed)
             waiting = {
                 job.decode()
-                for key in client.scan_iter(match=_escaped(prefix) + "wait:*", count=1000)
+                for key in client.scan_iter(match=escaped(prefix) + "wait:*", count=1000)
                 for job in client.zrange(key, 0, -1)
             }
             assert waiting == keyed
@@ -135,10 +136,12 @@ class LimitMachine(QueueMachine):
                 key.decode().removeprefix(prefix + "busy:"): {
                     member.decode() for member in client.smembers(key)
                 }
-                for key in client.scan_iter(match=_escaped(prefix) + "busy:*", count=1000)
+                for key in client.scan_iter(match=escaped(prefix) + "busy:*", count=1000)
             }
             assert busy == (queue.ring.busy if queue else {})
             assert set().union(*busy.values()) <= running
+            dead |= {letter.decode() for letter in client.zrange(prefix + "dead", 0, -1)}
+        return dead
 
     def _drain(self) -> None:
         """Without limits everything ends, and nothing but permanent keys is left."""
@@ -146,10 +149,6 @@ class LimitMachine(QueueMachine):
             self.rig.both(lambda side, name=name: side.declare({name: b"{}"}))
         self.rig.both(lambda side: side.resume(FUNCTIONS))
         super()._drain()
-
-
-def _escaped(pattern: str) -> str:
-    return "".join(f"\\{char}" if char in "[]*?^\\" else char for char in pattern)
 
 
 @pytest.mark.hard_limit(600)

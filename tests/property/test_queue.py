@@ -19,25 +19,29 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.property.books import check_books
-from tests.property.rig import BOUNDS, FUNCTIONS, KEYS, Rig, Verb
+from tests.property.books import check_books, check_step, check_what_is_left
+from tests.property.drawn import (
+    cachings,
+    dedupes,
+    functions,
+    limits,
+    payloads,
+    reports_of,
+    times,
+    workers,
+)
+from tests.property.rig import FUNCTIONS, KEYS, Rig, Verb
 from tests.support.clocked import ClockedServer, clock_shim
 from tests.support.servers import find_binary
 from upnext.model.identity import function_tag
-from upnext.model.job import Held, JobRecord, NewJob
+from upnext.model.job import Held, Job, JobRecord, NewJob, ReplayVerdict
 from upnext.model.lineage import Member, child_path
 from upnext.model.outcome import Ending, Outcome, Settled
-from upnext.model.report import Report, ReportKind, Reports
+from upnext.model.report import ReportKind, Reports
 
 EXAMPLES = int(os.environ.get("UPNEXT_PROPERTY_EXAMPLES", "150"))
 LEASE = 3_000
 DAY = 24 * 3_600_000
-
-functions = st.sampled_from((FUNCTIONS[0], *FUNCTIONS))
-workers = st.sampled_from((0, 0, 1))
-times = st.sampled_from((*[None] * 7, 0, 1_000, 5_000, 30_000))
-limits = st.sampled_from((None, None, None, 1_000, 3_000))
-payloads = st.sampled_from((b"", b"[]", b'{"n":9007199254740993}', b"\x00\xff"))
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -53,6 +57,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.rig.begin()
         self.news: dict[str, NewJob] = {}
         self.records: dict[str, JobRecord | None] = {}
+        self.letters: set[str] = set()
         self.applied: Counter[tuple[str, int]] = Counter()
         self.starts = 0
         self.workers = ["", ""]
@@ -87,6 +92,10 @@ class QueueMachine(RuleBasedStateMachine):
         key=st.sampled_from(("", "", "", "k1", "k2 é")),
         parent=st.none() | jobs,
         waiter=st.sampled_from(("", "ch1", "ch2")),
+        dedupe=st.none() | dedupes,
+        caching=st.sampled_from((None, None, True)).flatmap(
+            lambda wanted: cachings if wanted else st.none()
+        ),
     )
     def enqueue(
         self,
@@ -152,6 +161,38 @@ class QueueMachine(RuleBasedStateMachine):
         if found[job] is not None or self._root(job) == job:
             assert below == sorted(i for i in live if self._is_below(i, job))
 
+    @rule(target=jobs, batch=st.lists(jobs, min_size=1, max_size=3))
+    def replay(self, batch: list[str]) -> Any:
+        """Any job: those that are no dead letters, and those that were replayed, as well."""
+        function = self.news[batch[0]].function
+        pairs = list[tuple[str, str]]()
+        for old in batch:
+            if self.news[old].function == function:
+                new = f"{function_tag(function)}-{len(self.news) + 1:032x}"
+                self.news[new] = NewJob(id=new, function=function, arguments=b"")
+                pairs.append((old, new))
+        answers = self.rig.both(lambda side: side.replay(function, pairs))
+        made = [a.id for a in answers if a.verdict is ReplayVerdict.REPLAYED]
+        self.records.update(dict.fromkeys(made))
+        return multiple(*made)
+
+    @rule(batch=st.lists(jobs, min_size=1, max_size=3))
+    def purge(self, batch: list[str]) -> None:
+        function = self.news[batch[0]].function
+        self.rig.both(lambda side: side.purge(function, batch))
+        for job_id in batch:
+            if job_id in self.letters and self.news[job_id].function == function:
+                self.records[job_id] = None
+
+    @rule(function=functions, count=st.integers(1, 3), since=times, behind=st.booleans())
+    def read_the_dead(self, function: str, count: int, since: int | None, behind: bool) -> None:
+        back = None if since is None else self.rig.server.now - since
+        page = self.rig.both(lambda side: side.dead_letters(function, count, back))
+        if behind and page.letters:
+            last = page.letters[-1]
+            place = (last.at, last.record.id)
+            self.rig.both(lambda side: side.dead_letters(function, count, back, None, place))
+
     @rule(job=jobs, channel=st.sampled_from(("ch1", "ch2")))
     def watch(self, job: str, channel: str) -> None:
         self.rig.both(lambda side: side.watch(job, channel))
@@ -204,18 +245,7 @@ class QueueMachine(RuleBasedStateMachine):
         first=st.integers(1, 6),
     )
     def report(self, claim: tuple[str, Held], said: list[tuple[Any, bytes]], first: int) -> None:
-        reports = [
-            Report(
-                kind=kind,
-                payload=b"0.5" if kind is ReportKind.PROGRESS else payload,
-                text="raw" if kind is ReportKind.OUTPUT else "",
-                number=number,
-                count=number,
-                made_at=1e12,  # no age: both sides ask for it at different times
-            )
-            for number, (kind, payload) in enumerate(said, first)
-        ]
-        batch = [Reports(claim[1], self.rig.server.now, reports)]
+        batch = [Reports(claim[1], self.rig.server.now, reports_of(said, first))]
         self.rig.both(lambda side: side.report(claim[0], batch))
 
     @rule(job=jobs, what=st.sampled_from(("log", "out", "")), after=st.sampled_from(("", "1-2")))
@@ -274,11 +304,16 @@ class QueueMachine(RuleBasedStateMachine):
         self.sound = False
         found = self.rig.lookup(list(self.records))
         for job_id, after in found.items():
-            self._check_step(job_id, self.records[job_id], after)
+            check_step(self.rig, self.records[job_id], after, letter=job_id in self.letters)
         self.records = found
         self.rig.check_events()
-        self._check_keys([record for record in found.values() if record is not None])
+        records = [record for record in found.values() if record is not None]
+        self.letters = self._check_books(records)
         self.sound = True
+
+    def _check_books(self, records: list[JobRecord]) -> set[str]:
+        """The queue's own bookkeeping fits; the answer is its dead letters."""
+        return {i for name in FUNCTIONS for i in check_books(self.rig, name, records)}
 
     def teardown(self) -> None:
         try:
@@ -287,43 +322,23 @@ class QueueMachine(RuleBasedStateMachine):
         finally:
             self.rig.end()
 
-    def _check_keys(self, records: list[JobRecord]) -> None:
-        check_books(self.rig, records)
-
-    def _check_step(self, job_id: str, before: JobRecord | None, after: JobRecord | None) -> None:
-        if before is None:
-            return
-        if after is None:
-            now = self.rig.server.now
-            assert before.finished_at is not None, f"{job_id} is missing"
-            assert now > before.finished_at + BOUNDS.record_ttl, f"{job_id} went too early"
-            return
-        moved = after.status is not before.status
-        assert not moved or before.status.can_transition_to(after.status)
-        assert after.delivery >= before.delivery, "a fence fell"
-        if before.status.is_terminal():
-            assert after == before, "what is over changed"
-
     def _drain(self) -> None:
         """Let everything end; then nothing but permanent keys may be left."""
-        wants = [(name, 50) for name in FUNCTIONS]
         self._then(lambda side: side.stage(FUNCTIONS), after=DAY)
         self._sweep()
-        claimed = self._then(lambda side: side.claim("last", wants))
-        over = [
-            Outcome(held=Held(job.function, job.id, job.delivery), ending=Ending.COMPLETE)
-            for job in claimed.jobs
-        ]
-        self._then(lambda side: side.settle("last", over))
+        while claimed := self._claim_all():
+            over = [Outcome(held=job.held, ending=Ending.COMPLETE) for job in claimed]
+            self._settle("last", over)
+            self.nothing_differs_and_nothing_is_lost()
         assert all(r is None or r.status.is_terminal() for r in self.records.values())
         self.rig.server.advance(8 * DAY)
-        left = {key.decode() for key in self.rig.client.keys("*")}
-        permanent = {KEYS.functions, KEYS.families}
-        for name in FUNCTIONS:
-            prefix = KEYS.function(name)
-            permanent |= {prefix + suffix for suffix in _PERMANENT}
-            permanent |= set(self.rig.lanes(name))
-        assert left <= permanent, "keys leaked"
+        check_what_is_left(self.rig)
+
+    def _claim_all(self) -> list[Job]:
+        """What one worker may have at once, of all that waits."""
+        wants = [(name, 50) for name in FUNCTIONS]
+        self._then(lambda side: side.stage(FUNCTIONS), after=DAY)
+        return self._then(lambda side: side.claim("last", wants)).jobs
 
     def _sweep(self) -> None:
         def rescue(side: Any) -> Any:
@@ -383,7 +398,3 @@ def test_the_queue_does_what_its_model_does() -> None:
                 report_multiple_bugs=False,
             ),
         )
-
-
-_PERMANENT = ("lanes", "share", "definition", "dead", "journal", "order")
-"""What stays of a function for ever: few and small."""

@@ -114,6 +114,21 @@ def die() -> None:
     os._exit(9)
 
 
+@processes.task(retries=1, retry_delay=0.05, dead_letter=True)
+def die_and_be_kept() -> None:
+    note("start")
+    os._exit(9)
+
+
+@worker.task
+async def poison(n: int) -> int:
+    note("start")
+    if n < 0:
+        os._exit(9)
+    await anyio.sleep(0.02)
+    return n
+
+
 @worker.task
 async def tree(depth: int) -> int:
     note("start")

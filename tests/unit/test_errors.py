@@ -6,13 +6,20 @@ import pickle
 
 import pytest
 
-from upnext.errors import CodecError, JobNotFoundError, JobRefusedError, QueueFullError
+from upnext.errors import (
+    CodecError,
+    DeadLetterNotFoundError,
+    JobNotFoundError,
+    JobRefusedError,
+    QueueFullError,
+)
 
 
 @pytest.mark.parametrize(
     "error",
     [
         JobNotFoundError("f-1"),
+        DeadLetterNotFoundError("f-1"),
         JobRefusedError("f-1", "because"),
         QueueFullError("f-1"),
         CodecError("a.b[2]", "is no number"),

@@ -103,6 +103,10 @@ class Broker:
         (count,) = self._caller.call_many([call], idempotent=True)
         return count > 0
 
+    def store(self) -> BlockingStore:
+        """The verbs of the queue, over the same connections."""
+        return self._store
+
     def round_trip(self) -> float:
         """Ping the server; the answer is in milliseconds."""
         self._client.ping()  # connects first
@@ -149,7 +153,10 @@ def open_broker(redis_url: str | None) -> Generator[Broker]:
     """
     settings, keys = read_settings()
     bounds = Bounds(
-        record_ttl=settings.queue.job_ttl_seconds * 1000, events_kept=settings.events_kept
+        record_ttl=settings.queue.job_ttl_seconds * 1000,
+        events_kept=settings.events_kept,
+        most_waiting=settings.queue.stream_maxlen,
+        dead_ttl=settings.queue.dead_letter_ttl_seconds * 1000,
     )
     with ExitStack() as stack:
         url = redis_url or settings.redis_url or stack.enter_context(embedded()).url

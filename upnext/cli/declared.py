@@ -10,7 +10,7 @@ from rich.text import Text
 
 from upnext.cli.crons import cron_facts, schedule_of, scheduled
 from upnext.cli.loader import tasks_of
-from upnext.cli.render import named, safe, table_of
+from upnext.cli.render import named, plain_table, safe
 from upnext.cli.visible import one_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def listing(workers: Sequence[Worker]) -> RenderableType:
     """Workers and the names of their tasks."""
-    table = table_of("worker", "concurrency", "tasks")
+    table = plain_table("worker", "concurrency", "tasks")
     for worker in workers:
         names = "\n".join(map(one_line, names_of(worker))) or "none"
         table.add_row(named(worker.name), str(worker.concurrency), Text(names))
@@ -30,7 +30,7 @@ def listing(workers: Sequence[Worker]) -> RenderableType:
 def inspection(workers: Sequence[Worker]) -> RenderableType:
     """Every task with what its definition says."""
     scheduled = ["schedule"] if any(worker.crons for worker in workers) else []
-    table = table_of("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
+    table = plain_table("worker", "task", "retries", "timeout", "runs as", "defined in", *scheduled)
     for worker in workers:
         for name, handle in _declared(worker):
             definition = handle.definition

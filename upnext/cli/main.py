@@ -12,6 +12,7 @@ from upnext import __version__
 from upnext.cli.commands import (
     call,
     cancel,
+    dead,
     dev,
     events,
     health,
@@ -85,6 +86,7 @@ app.command(
     help_epilogue=pause.RESUME_EXAMPLES,
 )
 app.command(events.events, help_epilogue=events.EXAMPLES)
+app.command(dead.dead)
 app.command(health.health, help_epilogue=health.EXAMPLES)
 
 

@@ -62,14 +62,14 @@ def events(view: EventsView) -> RenderableType:
     since = f", the first since {moment(view.oldest)}" if view.waiting else ""
     parts: list[RenderableType] = [facts_table({"waiting": f"{view.waiting} to be routed{since}"})]
     if view.handlers:
-        table = table_of("handler", "listens to")
+        table = plain_table("handler", "listens to")
         for function, pattern in _listening(view).items():
             table.add_row(named(function), safe(pattern or "what cannot be read"))
         parts += [Text(), table]
     else:
         parts.append(Text("No handler of any event is known.", style="yellow"))
     if view.unhandled:
-        table = table_of("sent", "nobody handled", "data", "id")
+        table = plain_table("sent", "nobody handled", "data", "id")
         for event in view.unhandled:
             data = safe(event.data.decode(errors="replace"))
             data.truncate(60, overflow="ellipsis")
@@ -186,7 +186,7 @@ def diagnosis(found: Diagnosis) -> RenderableType:
     }
     parts: list[RenderableType] = [facts_table(facts)]
     if found.workers:
-        table = table_of("worker", "process", "active", "processed", "heartbeat", "state")
+        table = plain_table("worker", "process", "active", "processed", "heartbeat", "state")
         for worker in found.workers:
             state = ("can claim", "green") if worker.healthy else ("cannot claim", "red")
             table.add_row(
@@ -278,8 +278,8 @@ def facts_table(facts: Mapping[str, str | Text | None]) -> Table:
     return grid
 
 
-def table_of(*headings: str) -> Table:
-    """A table with these columns."""
+def plain_table(*headings: str) -> Table:
+    """An empty table with these headings."""
     table = Table(show_edge=False, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -71,6 +71,8 @@ def bounds_of(settings: Settings) -> Bounds:
         events_kept=settings.events_kept,
         most_waiting=queue.stream_maxlen,
         most_rescues=queue.max_deliveries,
+        dead_ttl=queue.dead_letter_ttl_seconds * 1000,
+        dead_most=queue.dlq_stream_maxlen,
     )
 
 

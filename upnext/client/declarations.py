@@ -75,6 +75,7 @@ class TaskDeclarations:
         group_max_concurrency: int | None = None,
         dead_letter: bool = False,
         capture_logs: bool | None = None,
+        max_deliveries: int | None = None,
         on_start: Hook | None = None,
         on_success: Hook | None = None,
         on_failure: Hook | None = None,
@@ -97,8 +98,9 @@ class TaskDeclarations:
             retry_on: Exception classes that are worth another attempt; None: all.
             no_retry_on: Exception classes that are not; they win over `retry_on`.
             timeout: Seconds one attempt may take, or a `timedelta`; None: as long as it likes.
-            cache_key: Names a cached result.
-            cache_ttl: Seconds that it is kept.
+            cache_key: Which calls share a cached result: a text with arguments in braces, such as
+                "report:{date}"; None: those with equal arguments.
+            cache_ttl: Seconds for which a result is cached; None: not at all.
             rate_limit: So many starts in a time, in the workspace: "100/m", "5/10s", "10/minute".
             rate_limit_key: Whose rate it is: a template over arguments, such as "{tenant_id}" or
                 "{order.customer}". Each value has a rate of its own, and takes its turn.
@@ -110,6 +112,8 @@ class TaskDeclarations:
             dead_letter: Keep a job that fails for good aside, for a replay.
             capture_logs: Whether what its jobs log with the logging module goes to their own logs,
                 too; None: as the worker says.
+            max_deliveries: A job that was lost with its worker so often in a row is failed and kept
+                aside; None: as UPNEXT_QUEUE_MAX_DELIVERIES says, 3.
             on_start: Called with the context before each attempt. Every hook may be sync or async
                 and take fewer arguments, or none; what it raises is logged, no more.
             on_success: Called with the context and the result.

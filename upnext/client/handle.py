@@ -15,6 +15,7 @@ from attrs import evolve
 
 from upnext.client import sync
 from upnext.client.connect import connect
+from upnext.client.dedupe import caching_of
 from upnext.client.future import Future
 from upnext.client.options import SubmitOptions, checked_key
 from upnext.client.ports import Origin
@@ -81,6 +82,13 @@ class TaskHandle(Generic[P, T]):
         deadline: float | timedelta | datetime | None = None,
         key: str | None = None,
         wait_timeout: float | timedelta | None = None,
+        unique_for: float | timedelta | None = None,
+        unique_key: str | None = None,
+        debounce: float | timedelta | None = None,
+        debounce_key: str | None = None,
+        debounce_max: float | timedelta | None = None,
+        rerun_key: str | None = None,
+        fresh: bool | None = None,
     ) -> TaskHandle[P, T]:
         """A copy of this handle that submits with other options: `task.options(delay=30)`.
 
@@ -92,6 +100,20 @@ class TaskHandle(Generic[P, T]):
                 or a moment with a time zone. Waiting and retrying count.
             key: Idempotency key: while a job with this key is not over, no second one is made.
             wait_timeout: How long `wait` waits; seconds or a `timedelta`.
+            unique_for: For so long after a job was accepted, seconds or a `timedelta`, an equal
+                submit gets the future of that job, over or not; unless it did not complete.
+            unique_key: What makes submits equal: a text with arguments in braces, such as
+                "{user_id}" or "{order.id}"; None: equal arguments.
+            debounce: Run when there was no other submit for so long, seconds or a `timedelta`,
+                with the arguments of the last one; all of them get the future of the one job.
+            debounce_key: Which submits count together, such as "{user_id}"; None: all of the task.
+            debounce_max: Run so long after the first submit at the latest.
+            rerun_key: Of the submits with this key, such as "{index}", one runs and one waits: a
+                submit while one waits replaces its arguments, one while one runs has it run once
+                more afterwards.
+            fresh: Run even if the task's result is cached, and cache the new one.
+
+        `key`, `unique_for`, `debounce` and `rerun_key` exclude each other.
 
         Raises:
             ValueError: an option cannot be used.
@@ -104,7 +126,16 @@ class TaskHandle(Generic[P, T]):
             deadline=deadline,
             key=key,
             wait_timeout=wait_timeout,
+            unique_for=unique_for,
+            unique_key=unique_key,
+            debounce=debounce,
+            debounce_key=debounce_key,
+            debounce_max=debounce_max,
+            rerun_key=rerun_key,
+            fresh=fresh,
         )
+        if (dedupes := changed._options.dedupes) is not None:
+            dedupes.check(self.definition.arguments.parameters, self.name)
         return changed
 
     async def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -245,7 +276,8 @@ class TaskHandle(Generic[P, T]):
         `waiter` and `budget` as in `upnext.client.submission.new_job`.
         """
         arguments = self.definition.arguments.encode(args, kwargs)
-        return new_job(self.definition, self._options, arguments, waiter=waiter, budget=budget)
+        job = new_job(self.definition, self._options, arguments, waiter=waiter, budget=budget)
+        return self._special(job, self._options, args, kwargs)
 
     def future(self, job_id: str) -> Future[T]:
         """The future of a job of this task whose id was kept."""
@@ -267,7 +299,7 @@ class TaskHandle(Generic[P, T]):
         definition = self.definition
         job = new_job(definition, options, definition.arguments.encode(args, kwargs))
         client = await connect(self.url, self._origin)
-        answer = await client.submit(job)
+        answer = await client.submit(self._special(job, options, args, kwargs))
         return Future(answer.id, definition, self._origin)
 
     async def _wait(
@@ -278,7 +310,8 @@ class TaskHandle(Generic[P, T]):
         budget = time_left()
         client = await connect(self.url, self._origin)
         job = new_job(definition, options, arguments, waiter=client.channel, budget=budget)
-        return result_of(await client.run(job, timeout), definition.result)
+        ended = await client.run(self._special(job, options, args, kwargs), timeout)
+        return result_of(ended, definition.result)
 
     def _submit_sync(
         self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -287,6 +320,7 @@ class TaskHandle(Generic[P, T]):
             return sync.through_loop(self._submit, options, args, kwargs)
         definition = self.definition
         job = new_job(definition, options, definition.arguments.encode(args, kwargs))
+        job = self._special(job, options, args, kwargs)
         answer = sync.blocking_client(self.url, self._origin).submit(job)
         return Future(answer.id, definition, self._origin)
 
@@ -299,13 +333,26 @@ class TaskHandle(Generic[P, T]):
         arguments = definition.arguments.encode(args, kwargs)
 
         def make(channel: str) -> NewJob:
-            return new_job(definition, options, arguments, waiter=channel)
+            job = new_job(definition, options, arguments, waiter=channel)
+            return self._special(job, options, args, kwargs)
 
         ended = sync.blocking_client(self.url, self._origin).run(make, timeout)
         return result_of(ended, definition.result)
 
     def _keyed(self, key: str) -> SubmitOptions:
-        return evolve(self._options, key=checked_key(key))
+        return evolve(self._options, key=checked_key(key), dedupes=None)
+
+    def _special(
+        self, job: NewJob, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> NewJob:
+        """The same job, with the keys that its arguments make, if it has any."""
+        definition = self.definition
+        if options.dedupes is not None:
+            job.dedupe = options.dedupes.of_call(definition.arguments, args, kwargs)
+        job.limit_keys = definition.limit_keys(args, kwargs)
+        if definition.cache_ttl is not None:
+            job.caching = caching_of(definition, args, kwargs, fresh=options.fresh)
+        return job
 
     def _timeout(self, options: SubmitOptions, kwargs: dict[str, Any]) -> float | None:
         if _WAIT_TIMEOUT in kwargs and not self.definition.arguments.takes(_WAIT_TIMEOUT):

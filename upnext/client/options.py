@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from upnext.client.dedupe import Dedupes
 from upnext.model.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from upnext.model.policy import seconds
 
@@ -29,6 +30,10 @@ class SubmitOptions:
     key: str = ""
     wait_timeout: float | None = None
     """Seconds."""
+    dedupes: Dedupes | None = None
+    """How it is deduplicated, other than by an idempotency key."""
+    fresh: bool = False
+    """Take no cached result."""
 
     def changed(
         self,
@@ -39,6 +44,13 @@ class SubmitOptions:
         deadline: float | timedelta | datetime | None = None,
         key: str | None = None,
         wait_timeout: float | timedelta | None = None,
+        unique_for: float | timedelta | None = None,
+        unique_key: str | None = None,
+        debounce: float | timedelta | None = None,
+        debounce_key: str | None = None,
+        debounce_max: float | timedelta | None = None,
+        rerun_key: str | None = None,
+        fresh: bool | None = None,
     ) -> SubmitOptions:
         """These options with some of them changed; see `TaskHandle.options`.
 
@@ -64,7 +76,27 @@ class SubmitOptions:
             changes["key"] = checked_key(key)
         if wait_timeout is not None:
             changes["wait_timeout"] = seconds(wait_timeout, "wait_timeout")
-        return evolve(self, **changes)
+        if fresh is not None:
+            changes["fresh"] = fresh
+        dedupes = Dedupes.of(
+            self.dedupes,
+            unique_for=unique_for,
+            unique_key=unique_key,
+            debounce=debounce,
+            debounce_key=debounce_key,
+            debounce_max=debounce_max,
+            rerun_key=rerun_key,
+        )
+        if key is not None:
+            if dedupes is not None and dedupes is not self.dedupes:
+                raise ValueError(f"give either key or {dedupes.name}, not both")
+            changes["dedupes"] = None
+        elif dedupes is not self.dedupes:
+            changes |= {"dedupes": dedupes, "key": ""}
+        changed = evolve(self, **changes)
+        if changed.dedupes is not None:
+            changed.dedupes.check_time(timed=changed.delay is not None or changed.at is not None)
+        return changed
 
 
 def checked_key(key: str) -> str:

@@ -58,7 +58,6 @@ def new_job(
         parent_id=parent_id,
         root_id=root_id,
         waiter=waiter,
-        limit_keys=definition.limit_keys(arguments),
         path=path,
     )
 

@@ -15,6 +15,7 @@ do not apply are absent.
     release           handed back               attempt delivery worker started reason
     rescued           its worker was lost       attempt delivery worker reason
     cancel_requested  its worker was told       attempt worker reason
+    replaced          a later submit's turn     arguments due deadline
     progress          said by the job           attempt delivery worker said progress message
     checkpoint        saved by the job          attempt delivery worker said checkpoint
     log               logged by the job         attempt delivery worker said n line
@@ -44,6 +45,7 @@ class EventType(StrEnum):
     RELEASE = "release"
     RESCUED = "rescued"
     CANCEL_REQUESTED = "cancel_requested"
+    REPLACED = "replaced"
     PROGRESS = "progress"
     CHECKPOINT = "checkpoint"
     LOG = "log"

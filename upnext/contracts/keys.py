@@ -15,10 +15,19 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     scheduled       zset     job id -> Unix ms when it is due
     key:<key>       string   idempotency key -> id of the unfinished job that holds it
     deadlines       zset     unfinished jobs with a deadline -> Unix ms
+    unique:<key>    string   the job that is unique for a period; goes with it
+    debounce:<key>  string   the scheduled job that takes the arguments of later submits
+    rerun:<key>     string   the unfinished job that has this rerun key
+    after:<key>     string   the job that starts when that one is over
+    followers       set      the jobs that wait for such an end
+    cache:<key>     string   a cached result; goes with its time
+    maker:<key>     string   the unfinished job that will make a cached result
     family:<root>   set      unfinished jobs below a root, for cancelling a tree
     cancelled       zset     cancelled trees, and `<root> <token>` for parts of one -> Unix ms when
                              the mark may go
-    dead            zset     dead letters -> Unix ms
+    dead            zset     dead letters -> Unix ms; their records live as long as they do
+    dropped         string   counts the dead letters that were dropped
+    suspects        hash     worker -> the job it has that was lost with two workers or more
     strange         stream   entries that no job stands behind, kept for a human
     hungry          zset     channels of workers with free slots and nothing to do -> since when
     gate            hash     limits of the function, and until when it is paused

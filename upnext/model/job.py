@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from attrs import define, field, frozen
 
+from upnext.model.dedupe import Caching, Dedupe
 from upnext.model.identity import function_tag
 from upnext.model.status import JobStatus
 
@@ -41,6 +44,10 @@ class NewJob:
     """Whose share of the limits it counts against: see `upnext.model.limits.limit_keys`."""
     path: str = ""
     """The jobs between its root and itself; see `upnext.model.lineage`."""
+    dedupe: Dedupe | None = None
+    """How it is deduplicated, other than by an idempotency key."""
+    caching: Caching | None = None
+    """Where its result is looked for first, and kept afterwards."""
 
     @property
     def tag(self) -> str:
@@ -127,6 +134,10 @@ class JobRecord:
     checkpoint_at: int | None = None
     time_left: int | None = None
     """Milliseconds until its deadline, where a watch found an unfinished job that has one."""
+    dedupe: str = ""
+    """How it is deduplicated: `<kind>:<key>`; see `upnext.model.dedupe`."""
+    replayed_as: str = ""
+    """The job that a replay made of this one, when it was a dead letter."""
 
     @property
     def state(self) -> JobStatus:
@@ -134,6 +145,49 @@ class JobRecord:
         if self.status is JobStatus.RUNNING and self.cancel_requested:
             return JobStatus.CANCELLING
         return self.status
+
+
+@frozen
+class Letter:
+    """A job that failed for good and is kept aside."""
+
+    record: JobRecord
+    at: int
+    """When it became one, Unix milliseconds of the store's clock."""
+
+
+@frozen
+class Letters:
+    """A page of the dead letters of one function, the latest first."""
+
+    letters: list[Letter]
+    more: bool
+    """Whether there are older ones behind the last."""
+    dropped: int
+    """How many were ever dropped because there were too many."""
+
+
+class ReplayVerdict(StrEnum):
+    """What became of a replay."""
+
+    REPLAYED = "replayed"
+    REPEATED = "repeated"
+    """It was replayed before, as the job that is named."""
+    MISSING = "missing"
+    """There is no such dead letter."""
+    HELD = "held"
+    """The job that is named is not over and has its idempotency or rerun key."""
+    FULL = "full"
+    """The queue is full."""
+
+
+@frozen
+class Replayed:
+    """The store's answer to one replay."""
+
+    verdict: ReplayVerdict
+    id: str
+    """The new job, or the one that stands in its way; else the dead letter's own."""
 
 
 @frozen(kw_only=True)

@@ -41,7 +41,9 @@ TERMINAL = frozenset({JobStatus.COMPLETE, JobStatus.FAILED, JobStatus.CANCELLED,
 
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.SCHEDULED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED, JobStatus.EXPIRED}),
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.EXPIRED}),
+    JobStatus.QUEUED: frozenset(
+        {JobStatus.RUNNING, JobStatus.SCHEDULED, JobStatus.CANCELLED, JobStatus.EXPIRED}
+    ),
     JobStatus.RUNNING: TERMINAL | {JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.CANCELLING},
     JobStatus.CANCELLING: TERMINAL,
     **{state: frozenset[JobStatus]() for state in TERMINAL},

@@ -14,7 +14,7 @@ from redis import exceptions as known
 from upnext.contracts.keys import Keys
 from upnext.errors import EventRefusedError, JobRefusedError
 from upnext.model.event import NewEvent, Sent
-from upnext.model.job import Enqueued, Held, JobRecord, NewJob, Revoked
+from upnext.model.job import Enqueued, Held, JobRecord, Letters, NewJob, Replayed, Revoked
 from upnext.model.report import Heard
 from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.redis.blocking import BlockingCaller
@@ -31,13 +31,16 @@ from upnext.store.cancel import (
     parse_cancelled,
     parse_heads,
 )
+from upnext.store.dead import dead_call, parse_dead
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.follow import follow_call, parse_heard
 from upnext.store.living import living_steps
 from upnext.store.lookup import parse_record
 from upnext.store.pause import pause_all_command, pause_call
 from upnext.store.permit import permit_call
+from upnext.store.purge import purge_calls
 from upnext.store.renew import parse_revoked, renew_calls
+from upnext.store.replay import parse_replayed, replay_calls
 from upnext.store.resume import resume_call
 from upnext.store.schedule import (
     parse_ordered,
@@ -133,6 +136,31 @@ class BlockingStore:
         call = follow_call(self.keys, job_id, what, after, most)
         [reply] = self._call.call_many([call], idempotent=True)
         return parse_heard(reply)
+
+    def dead_letters(
+        self,
+        function: str,
+        count: int = 100,
+        since: int | None = None,
+        until: int | None = None,
+        behind: tuple[int, str] | None = None,
+    ) -> Letters:
+        """A page of a function's dead letters, the latest first, behind the last one seen."""
+        call = dead_call(
+            self.keys, self.bounds, function, count=count, since=since, until=until, behind=behind
+        )
+        [reply] = self._call.call_many([call], idempotent=True)
+        return parse_dead(reply)
+
+    def replay(self, function: str, letters: Sequence[tuple[str, str]]) -> list[Replayed]:
+        """Make new jobs of dead letters, each given as its id and the new id; safe to repeat."""
+        calls = replay_calls(self.keys, self.bounds, function, letters)
+        replies = self._call.call_many(calls, idempotent=True)
+        return [answer for reply in replies for answer in parse_replayed(reply)]
+
+    def purge(self, function: str, ids: Sequence[str]) -> int:
+        """Delete dead letters with their records; the answer counts those there were."""
+        return sum(self._call.call_many(purge_calls(self.keys, function, ids), idempotent=True))
 
     def renew(self, worker: str, held: Iterable[Held]) -> list[Revoked]:
         """Keep the leases of held jobs; the answer names those not to be run on."""

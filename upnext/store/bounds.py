@@ -27,3 +27,7 @@ class Bounds:
     """About how many of those are kept, the newest."""
     handler_ttl: int = 7 * 86_400_000
     """Milliseconds after which a handler is forgotten that no worker declares any more."""
+    dead_ttl: int = 30 * 86_400_000
+    """Milliseconds that a dead letter is kept; 0: until it is replayed or purged."""
+    dead_most: int = 10_000
+    """Dead letters of a function; past it the oldest is dropped. 0: no limit."""

@@ -51,7 +51,24 @@ def _rest(job: NewJob) -> tuple[Any, ...]:
         job.limit_keys,
         job.path,
     )
-    return ("more", *rest) if rest != _PLAIN else ("",)
+    if job.dedupe is None and job.caching is None:
+        return ("more", *rest, 0) if rest != _PLAIN else ("",)
+    words = _extras(job)
+    return ("more", *rest, len(words), *words)
+
+
+def _extras(job: NewJob) -> list[Any]:
+    """Names and values of what few jobs have."""
+    words: list[Any] = []
+    if (dedupe := job.dedupe) is not None:
+        words += ("dedupe", dedupe.mark, "window", dedupe.window)
+        if dedupe.most is not None:
+            words += ("most", dedupe.most)
+    if (caching := job.caching) is not None:
+        words += ("cache", f"{caching.ttl}:{caching.key}")
+        if caching.fresh:
+            words += ("fresh", 1)
+    return words
 
 
 _PLAIN = ("", "", "", "", "", "", "", "", b"", "", "", "")

@@ -51,4 +51,6 @@ def parse_record(job_id: str, reply: Mapping[bytes, bytes] | Sequence[bytes]) ->
         checkpoint=reply.get(b"checkpoint", b""),
         checkpoint_at=number(b"checkpoint_at"),
         time_left=number(b"left"),
+        dedupe=text(b"dedupe"),
+        replayed_as=text(b"replayed"),
     )

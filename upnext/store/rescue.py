@@ -13,10 +13,17 @@ MOST_PER_CALL = 200
 
 
 def rescue_call(
-    keys: Keys, bounds: Bounds, worker: str, function: str, lease: int, as_of: int
+    keys: Keys,
+    bounds: Bounds,
+    worker: str,
+    function: str,
+    lease: int,
+    as_of: int,
+    most: int | None = None,
 ) -> Call:
     """Take jobs from owners that did not renew for `lease` milliseconds, never from `worker`.
 
+    A job that was lost `most` times is buried; None: as often as the bounds say.
     The script holds back when the server's clock is a sixth of a lease past `as_of` or more:
     half a renewal period.
     """
@@ -26,12 +33,14 @@ def rescue_call(
         (
             worker,
             lease,
-            bounds.most_rescues,
+            bounds.most_rescues if most is None else most,
             MOST_PER_CALL,
             bounds.events_kept,
             bounds.record_ttl,
             as_of,
             lease // 6,
+            bounds.dead_ttl,
+            bounds.dead_most,
         ),
     )
 

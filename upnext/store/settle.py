@@ -25,7 +25,13 @@ def settle_calls(
         batch = unfilled.get(held.function)
         if batch is None or len(batch[1]) == MOST_PER_CALL:
             batch = unfilled[held.function] = (
-                [worker, bounds.events_kept, bounds.record_ttl],
+                [
+                    worker,
+                    bounds.events_kept,
+                    bounds.record_ttl,
+                    bounds.dead_ttl,
+                    bounds.dead_most,
+                ],
                 [],
             )
             batches.append((Call("settle", (keys.function(held.function),), batch[0]), batch[1]))

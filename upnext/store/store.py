@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError
-from upnext.model.job import Claimed, Enqueued, Held, JobRecord, NewJob, Rescued, Revoked, Staged
+from upnext.model.job import (
+    Claimed,
+    Enqueued,
+    Held,
+    JobRecord,
+    NewJob,
+    Rescued,
+    Revoked,
+    Staged,
+)
 from upnext.model.lineage import Member
 from upnext.model.outcome import Outcome, Settled
 from upnext.model.report import Heard, Reports, Written
@@ -33,6 +42,7 @@ from upnext.store.cron import cron_call, parse_fired
 from upnext.store.enqueue import enqueue_calls, parse_enqueued
 from upnext.store.event_verbs import EventVerbs
 from upnext.store.follow import follow_call, parse_heard
+from upnext.store.letter_verbs import LetterVerbs
 from upnext.store.limits import limits_call
 from upnext.store.living import living_steps
 from upnext.store.lookup import parse_record
@@ -59,7 +69,7 @@ from upnext.store.watch import watch_call
 R = TypeVar("R")
 
 
-class Store(EventVerbs, TrackVerbs):
+class Store(EventVerbs, LetterVerbs, TrackVerbs):
     """One workspace's queue on Redis or Valkey.
 
     Every method is one write to the server and may be called by many tasks at once. A lost
@@ -172,15 +182,23 @@ class Store(EventVerbs, TrackVerbs):
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def rescue(
-        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+        self,
+        worker: str,
+        functions: Sequence[str],
+        lease: int,
+        as_of: int,
+        most: Mapping[str, int] | None = None,
     ) -> Rescued:
         """Requeue jobs that other workers did not renew for `lease` milliseconds.
 
         `as_of` is the server's time as the caller reckons it (from `now`, just before). When the
         request arrives much later than that, nothing is taken: see `Rescued.held_back`.
+        `most` says how often a job may be lost, for functions that differ from the bounds.
         """
+        limits = most or {}
         calls = [
-            rescue_call(self.keys, self.bounds, worker, name, lease, as_of) for name in functions
+            rescue_call(self.keys, self.bounds, worker, name, lease, as_of, limits.get(name))
+            for name in functions
         ]
         # Never sent again by itself: a second copy would be as late as the first.
         found = [parse_rescued(reply) for reply in await self._call.call_many(calls)]

@@ -17,8 +17,8 @@ from upnext.model.cron import CronPlan
 from upnext.model.identity import function_tag
 from upnext.model.limits import MOST_UNITS, Limits, limit_keys
 from upnext.model.policy import ErrorTypes, RateLimit, RetryPolicy, retries_on, seconds
+from upnext.model.template import KeyTemplate
 from upnext.tasks.hooks import Hook, code_of, is_async, module_of, name_of
-from upnext.tasks.limit_key import KeyTemplate
 
 V = TypeVar("V")
 
@@ -40,13 +40,21 @@ def _rate(value: str | RateLimit | None) -> RateLimit | None:
     return rate
 
 
-def _template(it: TaskDefinition, option: str, limit: str) -> KeyTemplate | None:
+def _limit_template(it: TaskDefinition, option: str, limit: str) -> KeyTemplate | None:
     text = getattr(it, option)
     if text is None:
         return None
     if getattr(it, limit) is None:
         raise ValueError(f"{option} says whose {limit} it is: give {limit}, too")
-    return KeyTemplate.parse(option, text, it.function)
+    template = _checked(it, text, option)
+    if not template.names:
+        raise ValueError(f"{option} {text!r} must name an argument in braces, as in '{{user_id}}'")
+    return template
+
+
+def _checked(it: TaskDefinition, text: str, option: str) -> KeyTemplate:
+    template = KeyTemplate.parse(text, option)
+    return template.check(inspect.signature(it.function).parameters, it.name)
 
 
 def _stripped(value: Any) -> Any:
@@ -116,6 +124,14 @@ def _make_policy(it: TaskDefinition) -> RetryPolicy:
     )
 
 
+def _cache_template(it: TaskDefinition) -> KeyTemplate | None:
+    if it.cache_key is None:
+        return None
+    if it.cache_ttl is None:
+        raise ValueError("cache_key needs cache_ttl, the seconds for which a result is kept")
+    return _checked(it, it.cache_key, "cache_key")
+
+
 @frozen(kw_only=True, eq=False)
 class TaskDefinition:
     """A declared task. Made by `@worker.task`; nobody changes it afterwards.
@@ -142,8 +158,9 @@ class TaskDefinition:
     """Seconds one attempt may take; None: as long as it likes."""
 
     cache_key: str | None = field(default=None, validator=_optional_text)
+    """A template; None: equal arguments have one result."""
     cache_ttl: int | None = field(default=None, validator=_optional_count)
-    """Seconds."""
+    """Seconds for which a result is cached; None: not at all."""
     rate_limit: RateLimit | None = field(default=None, converter=_rate)
     rate_limit_key: str | None = field(default=None, validator=_optional_text)
     """Whose rate it is, as a template over arguments; None: the function's."""
@@ -155,6 +172,8 @@ class TaskDefinition:
     group_max_concurrency: int | None = field(default=None, validator=_optional_count)
     dead_letter: bool = False
     """Whether a job that fails for good is kept aside for a replay."""
+    max_deliveries: int | None = field(default=None, validator=_optional_count)
+    """A job lost with its worker so often becomes a dead letter; None: as the settings say."""
     capture_logs: bool | None = None
     """Whether what its jobs log goes to their own logs; None: as their worker says."""
 
@@ -176,14 +195,17 @@ class TaskDefinition:
     _rate_key: KeyTemplate | None = field(
         init=False,
         repr=False,
-        default=_own(lambda it: _template(it, "rate_limit_key", "rate_limit")),
+        default=_own(lambda it: _limit_template(it, "rate_limit_key", "rate_limit")),
     )
     _number_key: KeyTemplate | None = field(
         init=False,
         repr=False,
-        default=_own(lambda it: _template(it, "concurrency_key", "max_concurrency")),
+        default=_own(lambda it: _limit_template(it, "concurrency_key", "max_concurrency")),
     )
     retry_policy: RetryPolicy = field(init=False, repr=False, default=_own(_make_policy))
+    cache_template: KeyTemplate | None = field(
+        init=False, repr=False, default=_own(_cache_template)
+    )
     tag: str = field(init=False, repr=False, default=_own(lambda it: function_tag(it.name)))
     """The name as Redis keys and job ids have it."""
     is_async: bool = field(init=False, default=_own(lambda it: is_async(it.function)))
@@ -230,19 +252,16 @@ class TaskDefinition:
         limits = (self.rate_limit, self.max_concurrency, self.routing_group)
         return any(limit is not None for limit in limits)
 
-    def limit_keys(self, arguments: bytes) -> str:
-        """Whose share of the limits a job counts against; '' where limits have no keys.
-
-        Args:
-            arguments: Encoded.
+    def limit_keys(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Whose share of the limits a call counts against; '' where limits have no keys.
 
         Raises:
-            ValueError: a key names what is not in the arguments.
+            ValueError: a key cannot be made of these arguments.
         """
         rate, number = self._rate_key, self._number_key
         if rate is None and number is None:
             return ""
-        given = orjson.loads(arguments)
+        given = self.arguments.bound(args, kwargs)
         return limit_keys(
             "" if number is None else number.render(given),
             "" if rate is None else rate.render(given),
@@ -320,6 +339,7 @@ class TaskDefinition:
                 "group_max_concurrency": self.group_max_concurrency,
                 "dead_letter": self.dead_letter,
                 **({} if self.schedule is None else _described(self.schedule)),
+                "max_deliveries": self.max_deliveries,
             }
         )
 

@@ -14,7 +14,7 @@ from upnext.client.ports import Hearing
 from upnext.contracts.keys import Keys
 from upnext.errors import EventRefusedError, JobRefusedError
 from upnext.model.event import NewEvent, Sent
-from upnext.model.job import Enqueued, JobRecord, NewJob
+from upnext.model.job import Enqueued, JobRecord, Letters, NewJob, Replayed
 from upnext.model.report import Heard
 from upnext.model.schedule import Ordered, ScheduleOrder, Schedules
 from upnext.model.status import JobStatus
@@ -161,6 +161,29 @@ class AtOnce:
     def scheduled_functions(self) -> list[str]:
         """The names of all functions that ever had a schedule."""
         return self.store.at_once(self.store.scheduled_functions())
+
+    def functions(self) -> list[str]:
+        """The names of all functions."""
+        return self.store.at_once(self.store.functions())
+
+    def dead_letters(
+        self,
+        function: str,
+        count: int = 100,
+        since: int | None = None,
+        until: int | None = None,
+        behind: tuple[int, str] | None = None,
+    ) -> Letters:
+        """A page of a function's dead letters."""
+        return self.store.at_once(self.store.dead_letters(function, count, since, until, behind))
+
+    def replay(self, function: str, letters: Sequence[tuple[str, str]]) -> list[Replayed]:
+        """Make new jobs of dead letters."""
+        return self.store.at_once(self.store.replay(function, letters))
+
+    def purge(self, function: str, ids: Sequence[str]) -> int:
+        """Delete dead letters."""
+        return self.store.at_once(self.store.purge(function, ids))
 
     @contextmanager
     def listen(self, channel: str) -> Generator[Hearing]:

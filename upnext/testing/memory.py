@@ -39,6 +39,7 @@ from upnext.testing.memory_store.enqueue import enqueue
 from upnext.testing.memory_store.event_verbs import EventVerbs
 from upnext.testing.memory_store.events import Events
 from upnext.testing.memory_store.follow import follow
+from upnext.testing.memory_store.letter_verbs import LetterVerbs
 from upnext.testing.memory_store.limits import limits
 from upnext.testing.memory_store.pause import pause
 from upnext.testing.memory_store.permit import Group, permit
@@ -79,7 +80,7 @@ class LoopClock:
         return int((self._offset + passed) * 1000)
 
 
-class MemoryStore(EventVerbs, TrackVerbs, TreeVerbs):
+class MemoryStore(EventVerbs, LetterVerbs, TrackVerbs, TreeVerbs):
     """One workspace's queue, with the verbs of `upnext.store.store.Store`.
 
     Every verb is a checkpoint and then happens at once. Channels call their listeners while the
@@ -220,15 +221,24 @@ class MemoryStore(EventVerbs, TrackVerbs, TreeVerbs):
         return await self._now()
 
     async def rescue(
-        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+        self,
+        worker: str,
+        functions: Sequence[str],
+        lease: int,
+        as_of: int,
+        most: Mapping[str, int] | None = None,
     ) -> Rescued:
         """Requeue jobs that other workers did not renew for `lease` milliseconds.
 
         `as_of` is the time as the caller reckons it: a call that comes much later takes nothing.
+        `most` says how often a job may be lost, for functions that differ from the bounds.
         """
-        now = await self._now()
+        now, limits = await self._now(), most or {}
         queues = [self._function(name, now) for name in functions]
-        found = [rescue(queue, now, worker, lease, as_of) for queue in queues]
+        found = [
+            rescue(queue, now, worker, lease, as_of, limits.get(name))
+            for name, queue in zip(functions, queues, strict=True)
+        ]
         for queue in queues:
             queue.give_room()
         return Rescued(
@@ -334,7 +344,7 @@ class MemoryStore(EventVerbs, TrackVerbs, TreeVerbs):
 
     async def functions(self) -> list[str]:
         """The names of all functions that a worker ever declared in this workspace."""
-        await anyio.lowlevel.checkpoint()
+        await self._now()
         return list(self._definitions)
 
     async def beat(self, worker: str, record: bytes, ttl: int) -> bool:

@@ -209,7 +209,18 @@ def compose(
         leases=leases,
         running=running,
         fetcher=fetcher,
-        rescuer=Rescuer(store, worker, functions, lease, period),
+        rescuer=Rescuer(
+            store,
+            worker,
+            functions,
+            lease,
+            period,
+            {
+                name: most
+                for name, definition in definitions.items()
+                if (most := definition.max_deliveries) is not None
+            },
+        ),
         stager=stager,
         router=router,
         crons=crons,

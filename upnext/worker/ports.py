@@ -48,7 +48,12 @@ class RescuePort(Protocol):
 
     async def now(self) -> int: ...
     async def rescue(
-        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+        self,
+        worker: str,
+        functions: Sequence[str],
+        lease: int,
+        as_of: int,
+        most: Mapping[str, int] | None = None,
     ) -> Rescued: ...
 
 

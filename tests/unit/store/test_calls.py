@@ -7,7 +7,17 @@ import pytest
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError, QueueFullError
 from upnext.model.cron import CronPlan, Overlap
-from upnext.model.job import Enqueued, Held, NewJob, Rescued, Revoked, Staged
+from upnext.model.dedupe import Caching, Dedupe, DedupeKind
+from upnext.model.job import (
+    Enqueued,
+    Held,
+    NewJob,
+    Replayed,
+    ReplayVerdict,
+    Rescued,
+    Revoked,
+    Staged,
+)
 from upnext.model.lineage import Member
 from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.model.schedule import (
@@ -21,7 +31,7 @@ from upnext.model.schedule import (
     ScheduleOrder,
 )
 from upnext.model.status import JobStatus
-from upnext.store import enqueue, renew, rescue, settle
+from upnext.store import dead, enqueue, purge, renew, replay, rescue, settle
 from upnext.store.bounds import Bounds
 from upnext.store.cancel import (
     CancelVerdict,
@@ -66,7 +76,41 @@ def test_enqueue_writes_three_words_for_a_plain_job_and_more_for_another() -> No
     assert words[:4] == [50, 1_000, 7, "f"]
     assert words[4:17] == [JOB, b"{}", "more", 3, 10, 20, 30, 40, "k", "p", "r", b"s", "w"]
     assert words[17:19] == ["1:a", "t"]
-    assert words[19:] == ["f-" + "1".zfill(32), b"{}", ""]
+    assert words[19] == 0, "nothing that few jobs have"
+    assert words[20:] == ["f-" + "1".zfill(32), b"{}", ""]
+
+
+def test_enqueue_names_what_few_jobs_have() -> None:
+    job = new(
+        dedupe=Dedupe(DedupeKind.DEBOUNCE, "a:b", 500, 900), caching=Caching("c", 10, fresh=True)
+    )
+    [call] = enqueue.enqueue_calls(KEYS, BOUNDS, [job, new(dedupe=Dedupe(DedupeKind.RERUN, ""))])
+    words = list(call.args)
+    assert words[6:20] == ["more", "", "", "", "", "", "", "", "", b"", "", "", "", 10]
+    assert words[20:30] == [
+        *("dedupe", "debounce:a:b", "window", 500, "most", 900, "cache", "10:c", "fresh", 1)
+    ]
+    assert words[32:] == ["more", *[""] * 8, b"", "", "", "", 4, "dedupe", "rerun:", "window", 0]
+
+
+def test_dead_asks_for_a_page() -> None:
+    first = dead.dead_call(KEYS, BOUNDS, "f", count=1_000)
+    assert list(first.args) == ["", "", "", "", dead.MOST_PER_CALL, 30 * 86_400_000]
+    then = dead.dead_call(KEYS, BOUNDS, "f", count=2, since=5, until=9, behind=(7, JOB))
+    assert list(then.args) == [5, 9, 7, JOB, 2, 30 * 86_400_000]
+    page = dead.parse_dead([1, 4, [JOB.encode(), 7, [b"status", b"failed"]], [b"x", 6, []]])
+    assert [(letter.record.id, letter.at) for letter in page.letters] == [(JOB, 7)]
+    assert (page.more, page.dropped) == (True, 4)
+
+
+def test_replay_and_purge_split_great_batches() -> None:
+    pairs = [(f"old{n}", f"new{n}") for n in range(replay.MOST_PER_CALL + 1)]
+    first, second = replay.replay_calls(KEYS, BOUNDS, "f", pairs)
+    assert list(first.args)[:5] == [50, 1_000, 7, "old0", "new0"]
+    assert list(second.args)[3:] == list(pairs[-1])
+    assert replay.parse_replayed([b"held", b"a"]) == [Replayed(ReplayVerdict.HELD, "a")]
+    calls = purge.purge_calls(KEYS, "f", [str(n) for n in range(purge.MOST_PER_CALL + 1)])
+    assert [len(call.args) for call in calls] == [purge.MOST_PER_CALL, 1]
 
 
 def test_zero_is_not_nothing() -> None:
@@ -157,7 +201,7 @@ def test_settle_keeps_each_outcomes_place() -> None:
     (first, places), (second, others) = settle.settle_calls(KEYS, BOUNDS, "w1", outcomes)
     assert (places, others) == ([0, 2], [1])
     assert list(first.args) == [
-        *("w1", 50, 1_000),
+        *("w1", 50, 1_000, 30 * 86_400_000, 10_000),
         *("0", 0, "retry", 0, b"", b"", 5, "", 0),
         *("2", 2, "retry", 0, b"", b"", 5, "", 1),
     ]
@@ -174,7 +218,7 @@ def test_settle_splits_great_batches() -> None:
     assert [len(places) for _, places in calls] == [most, most, 1, 1]
     assert sorted(place for _, places in calls for place in places) == list(range(2 * most + 2))
     for call, places in calls:
-        assert list(call.args)[3::5] == [str(place) for place in places]
+        assert list(call.args)[5::5] == [str(place) for place in places]
 
 
 def test_settle_reads_answers_and_troubles() -> None:
@@ -196,7 +240,9 @@ def test_stage() -> None:
 
 def test_rescue_allows_a_sixth_of_a_lease() -> None:
     call = rescue.rescue_call(KEYS, BOUNDS, "w1", "f", 3_000, 123)
-    assert list(call.args) == ["w1", 3_000, 2, rescue.MOST_PER_CALL, 50, 1_000, 123, 500]
+    letters = (30 * 86_400_000, 10_000)
+    assert list(call.args) == ["w1", 3_000, 2, rescue.MOST_PER_CALL, 50, 1_000, 123, 500, *letters]
+    assert rescue.rescue_call(KEYS, BOUNDS, "w1", "f", 3_000, 123, 5).args[2] == 5
     assert rescue.parse_rescued([[b"a"], [b"b"], 0]) == Rescued(["a"], ["b"])
     assert rescue.parse_rescued([[], [], 1]).held_back
 

@@ -32,8 +32,11 @@ VERBS = {
     "retire",
     "cron",
     "schedule",
+    "dead",
+    "replay",
+    "purge",
 }
-FILL_MEMORY = {"enqueue", "send", "cron"}
+FILL_MEMORY = {"enqueue", "replay", "send", "cron"}
 """Refused when memory is full."""
 
 

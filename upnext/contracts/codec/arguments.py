@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from upnext.contracts.codec.annotations import hints_of
 from upnext.contracts.codec.fields import Field, field_of
-from upnext.contracts.codec.text import dumps, loads
+from upnext.contracts.codec.text import dumps, loads, sorted_json
 from upnext.errors import CodecError
 
 _NOTHING = b"{}"
@@ -106,6 +106,44 @@ class ArgumentsCodec:
         """Whether the function has a parameter of this name."""
         return name in self._signature.parameters
 
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the function's parameters."""
+        return list(self._signature.parameters)
+
+    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by parameter, defaults included.
+
+        Raises:
+            TypeError: the function cannot be called like this.
+        """
+        bound = self._bound(args, kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    def canonical(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The arguments of a call in a form that equal calls share.
+
+        However they are passed, a default that is given and one that is left out are the same;
+        so are objects whose keys come in another order.
+
+        Raises:
+            TypeError: the function cannot be called like this.
+            CodecError: a value cannot be written.
+        """
+        given = self.bound(args, kwargs)
+        written: dict[str, Any] = {}
+        for name, parameter in self._signature.parameters.items():
+            value, key = given[name], _key(parameter)
+            made = self._fields.get(key)
+            try:
+                plain = value if made is None or value is None else made.write(value, key)
+                written[key] = sorted_json(plain, key)
+            except CodecError:
+                if value is not parameter.default:  # a default is never stored, only applied
+                    raise
+        return dumps(written, _ROOT)
+
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Write the arguments of a call.
 
@@ -162,14 +200,17 @@ class ArgumentsCodec:
         return given if given.keys() >= self._required else None
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        try:
-            given = self._signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{self._name}(): {error}") from None
+        given = self._bound(args, kwargs).arguments
         for name, key in ((self._rest, f"*{self._rest}"), (self._others, f"**{self._others}")):
             if name in given:
                 given[key] = given.pop(name)
         return given
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        try:
+            return self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._name}(): {error}") from None
 
     def _spread(self, given: dict[str, Any]) -> Call:
         rest = given.pop(f"*{self._rest}", ())

@@ -21,7 +21,8 @@ local stamp = ''
 -- which marks a function that is limited or paused, and the lane of claimed jobs that have keys,
 -- last. So a function without limits is told from others by what a claim reads anyway.
 local GATE, KEYED = '!', '*'
-local freed, let_go, rouse = false, nil, nil -- whether an end made room under a limit
+local freed = false -- whether an end made room under a limit
+local let_go, rouse, to_queue
 
 -- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
 -- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
@@ -175,7 +176,7 @@ end
 
 -- Jobs of a function that no worker has.
 local function waiting(P)
-  local count = redis.call('ZCARD', P .. 'scheduled')
+  local count = redis.call('ZCARD', P .. 'scheduled') + redis.call('SCARD', P .. 'followers')
   local parked = redis.call('GET', P .. 'parked')
   if parked then count = count + parked end
   for _, lane in ipairs(lanes_of(P)) do
@@ -200,12 +201,12 @@ local function find(job)
   }
   if v[7] then
     local w = redis.call('HMGET', job, 'key', 'parent', 'root', 'waiters', 'priority', 'deadline',
-      'rescues', 'cancel', 'keys', 'limited', 'reported', 'serial')
+      'rescues', 'cancel', 'keys', 'limited', 'reported', 'serial', 'dedupe', 'cache')
     found.key, found.parent, found.root, found.waiters = w[1], w[2], w[3], w[4]
     found.priority, found.deadline, found.rescues = w[5] or '0', w[6] or '', w[7] or '0'
     found.keys, found.limited = w[9], w[10]
     found.cancel = w[8] -- false unless asked for; an empty reason is a request, too
-    found.reported, found.serial = w[11], w[12]
+    found.reported, found.serial, found.dedupe, found.cache = w[11], w[12], w[13], w[14]
   end
   return found
 end
@@ -232,11 +233,78 @@ local function advance_line(P, keep, schedule, now)
   end
 end
 
--- A dead letter, for as long as its record lives.
+-- How long dead letters live (0: for ever), and how many of a function (0: any number). The verbs
+-- that bury say so first.
+local dead_ttl, dead_most = 0, 0
+
+-- Make a dead letter of a job that ends now. Past the number allowed the oldest is dropped, and
+-- counted; its record then lives as any other, `ttl` from its end. Whether this one is kept: if so,
+-- `preserve` it once it has ended.
 local function bury(P, id, now, ttl)
-  redis.call('ZREMRANGEBYSCORE', P .. 'dead', '-inf', now - ttl)
-  redis.call('ZADD', P .. 'dead', now, id)
-  redis.call('PEXPIRE', P .. 'dead', ttl)
+  local dead = P .. 'dead'
+  redis.call('ZADD', dead, now, id)
+  if dead_ttl > 0 then
+    redis.call('ZREMRANGEBYSCORE', dead, '-inf', now - dead_ttl)
+    redis.call('PEXPIRE', dead, dead_ttl)
+  else
+    redis.call('PERSIST', dead)
+  end
+  local over = dead_most > 0 and math.min(redis.call('ZCARD', dead) - dead_most, 1000) or 0
+  if over <= 0 then return true end
+  local oldest, keeps = redis.call('ZPOPMIN', dead, over), true
+  for i = 1, #oldest, 2 do
+    if oldest[i] == id then keeps = false end
+    redis.call('PEXPIRE', P .. 'job:' .. oldest[i], math.max(0, oldest[i + 1] + ttl - now))
+  end
+  redis.call('INCRBY', P .. 'dropped', over)
+  return keeps
+end
+
+-- The record of a dead letter lives as long as that does.
+local function preserve(job, ttl)
+  if dead_ttl > 0 then
+    redis.call('PEXPIRE', job, math.max(dead_ttl, ttl))
+  else
+    redis.call('PERSIST', job)
+  end
+end
+
+-- The job with a rerun key is over: the one that waits for that may start.
+local function pass_on(P, keep, id, key)
+  local mark, after = P .. 'rerun:' .. key, P .. 'after:' .. key
+  local follower = redis.call('GET', after)
+  if follower == id then -- it waited itself
+    redis.call('DEL', after)
+    return redis.call('SREM', P .. 'followers', id)
+  end
+  if redis.call('GET', mark) ~= id then return end
+  redis.call('DEL', mark, after)
+  if not follower then return end
+  redis.call('SREM', P .. 'followers', follower)
+  local job = P .. 'job:' .. follower
+  local v = redis.pcall('HMGET', job, 'status', 'priority', 'keys')
+  if v[1] ~= 'scheduled' then return end
+  redis.call('SET', mark, follower)
+  local lane, entry = to_queue(P, follower, job, v[3], tonumber(v[2] or 0), false)
+  redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry, 'due', stamp)
+  emit(P, keep, 'queued', follower, {'attempt', '0'})
+  wake(P)
+end
+
+-- What a job holds by its kind of deduplication, at its end. A period holds on for a complete job.
+local function give_up(P, keep, id, dedupe, status)
+  local kind, key = string.match(dedupe, '^(%a+):(.*)$')
+  if kind == 'rerun' then return pass_on(P, keep, id, key) end
+  if (kind == 'debounce' or status ~= 'complete') and redis.call('GET', P .. dedupe) == id then
+    redis.call('DEL', P .. dedupe)
+  end
+end
+
+-- Keep the result of a complete job for others. `cache` is its time to live, a colon, the key.
+local function keep_result(P, id, cache, status, result)
+  local live, key = string.match(cache, '^(%d+):(.*)$')
+  if redis.call('GET', P .. 'maker:' .. key) == id then redis.call('DEL', P .. 'maker:' .. key) end
+  if status == 'complete' then redis.call('SET', P .. 'cache:' .. key, result, 'PX', live) end
 end
 
 -- The end of a job: the record gets its time to live, its key and family mark go, those who
@@ -269,6 +337,8 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
   end
   if found.serial then advance_line(P, keep, found.serial, now) end
   if found.deadline ~= '' then redis.call('ZREM', P .. 'deadlines', id) end
+  if found.dedupe then give_up(P, keep, id, found.dedupe, status) end
+  if found.cache then keep_result(P, id, found.cache, status, result) end
   if found.waiters then
     local notice = '{"id":"' .. id .. '","status":"' .. status .. '","attempt":' .. found.attempt
       .. ',"started_at":' .. json_or_null(started)

@@ -116,7 +116,7 @@ local function leave_ring(P, id, keys)
 end
 
 -- Put a job where it waits: in its lane, or among its keys'.
-local function to_queue(P, id, job, keys, priority, first)
+to_queue = function(P, id, job, keys, priority, first)
   if not keys then return to_lane(P, id, job, priority, first) end
   to_ring(P, id, keys, priority, first)
   return '', ''

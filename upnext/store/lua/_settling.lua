@@ -26,8 +26,9 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
   let_go(P, id, found)
   local started = string.format('%d', now - duration)
   if not again then
-    if ending == 'failed' and dead == '1' then bury(P, id, now, ttl) end
+    local letter = ending == 'failed' and dead == '1' and bury(P, id, now, ttl)
     finish(P, keep, ttl, id, job, now, found, ending, result, err, reason, started)
+    if letter then preserve(job, ttl) end
     return acknowledge(acked, found)
   end
 

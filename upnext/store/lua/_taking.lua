@@ -52,6 +52,26 @@ local function next_of(P, keys, room)
   return chosen
 end
 
+-- Of the jobs that were lost with two workers or more, a worker has one at a time: one of them is
+-- to blame, and those that were only beside it must not be with it every time.
+local SUSPECTS_LIVE = 15 * 60 * 1000
+local SUSPECT_AGAIN = 1000
+
+local function has_suspect(P, worker)
+  local id = redis.call('HGET', P .. 'suspects', worker)
+  local v = id and redis.call('HMGET', P .. 'job:' .. id, 'status', 'worker')
+  return v and v[1] == 'running' and v[2] == worker
+end
+
+local function keep_apart(P, keep, now, id, job, row)
+  local due, reason = now + SUSPECT_AGAIN, 'kept apart from another job that was lost with workers'
+  to_schedule(P, id, due)
+  redis.call('HSET', job, 'status', 'scheduled', 'lane', '', 'entry', '', 'due', due,
+    'reason', reason)
+  emit(P, keep, 'snooze', id, {'attempt', row[3] - 1, 'delivery', row[4] - 1, 'due', due,
+    'reason', reason})
+end
+
 -- Take up to `want` jobs for a worker: their rows, whether nothing is left, and the gate if the
 -- function has one. Highest lane first. One job in five is taken from the lowest lane up, so that
 -- low priorities never starve. `pushing`: nobody asked; behind a gate nothing is given then.
@@ -94,6 +114,17 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing)
     return true
   end
 
+  local function waits_apart(id, job, row)
+    if not row[10] or tonumber(row[10]) < 2 then return false end
+    if has_suspect(P, worker) then
+      keep_apart(P, keep, now, id, job, row)
+      return true
+    end
+    redis.call('HSET', P .. 'suspects', worker, id)
+    redis.call('PEXPIRE', P .. 'suspects', SUSPECTS_LIVE)
+    return false
+  end
+
   local function take(lane, entry, fields)
     local id = id_in(fields)
     local job = P .. 'job:' .. (id or '')
@@ -102,7 +133,9 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing)
     if v[1] ~= 'queued' or v[2] ~= entry then return drop_entry(P, lane, entry) end
     local row = row_for(id, job, v)
     if not row then return set_aside(P, lane, entry, fields) end
-    if expires(id, job, row) then return drop_entry(P, lane, entry) end
+    if expires(id, job, row) or waits_apart(id, job, row) then
+      return drop_entry(P, lane, entry)
+    end
     start(id, job, row, lane, entry)
   end
 
@@ -126,7 +159,7 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing)
       local row = row_for(id, job, v)
       if not row then
         redis.call('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*', 'id', id, 'keys', keys)
-      elseif not expires(id, job, row) then
+      elseif not (expires(id, job, row) or waits_apart(id, job, row)) then
         local entry = redis.call('XADD', P .. 'lane:' .. KEYED, '*', 'id', id, 'keys', keys)
         read_lane(P, KEYED, worker, 1000)
         if key ~= '' then redis.call('SADD', P .. 'busy:' .. key, id) end

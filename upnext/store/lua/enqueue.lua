@@ -4,20 +4,101 @@
 --       then per job
 --       id, arguments and '', or for a job that is more than plain
 --       id, arguments, 'more', priority, delay, at, deadline, budget, key, parent, root, source,
---       waiter, limit keys, path (an empty string where there is none)
+--       waiter, limit keys, path (an empty string where there is none), n, and n words: names
+--       and their values, of dedupe (<kind>:<key>), window (ms), most (ms),
+--       cache (<ms it lives>:<key>), fresh
 -- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
 -- Not allowed when memory is full: a full server must still drain.
 
--- The unfinished job that holds this idempotency key, if any; the new waiter joins it.
-local function holder_of(P, key, waiter)
-  local id = redis.call('GET', P .. 'key:' .. key)
+-- The unfinished job that a mark names, if any; the new waiter joins it.
+local function holder_of(P, mark, waiter)
+  local id = redis.call('GET', mark)
   if not id then return nil end
   local job = P .. 'job:' .. id
   local found = redis.call('HMGET', job, 'status', 'waiters')
-  local status = found[1]
-  if not (status == 'scheduled' or status == 'queued' or status == 'running') then return nil end
+  if not is_live(found[1]) then return nil end
   join(job, found[2] or '', waiter)
   return id
+end
+
+-- A later submit's turn: its arguments, its deadline and, unless it stands in a line already, its
+-- limit keys. `due` where it is put off as well.
+local function replace(P, keep, id, job, found, arguments, limit, due, waiter, limit_keys)
+  redis.call('HSET', job, 'arguments', arguments, 'due', due)
+  if found[1] == 'scheduled' and limit_keys ~= '' then
+    redis.call('HSET', job, 'keys', limit_keys)
+  end
+  if limit then
+    redis.call('HSET', job, 'deadline', limit)
+    redis.call('ZADD', P .. 'deadlines', limit, id)
+  else
+    redis.call('HDEL', job, 'deadline')
+    redis.call('ZREM', P .. 'deadlines', id)
+  end
+  join(job, found[2] or '', waiter)
+  local event = {'arguments', arguments, 'due', due}
+  add(event, 'deadline', limit)
+  emit(P, keep, 'replaced', id, event)
+  return id
+end
+
+-- The job that a submit joins by its kind of deduplication, if any; else whether it has to wait
+-- for another one to end. model/dedupe.py says the same.
+local function meet(P, keep, now, more, arguments, limit, waiter, limit_keys)
+  local kind, key = string.match(more.dedupe, '^(%a+):(.*)$')
+  local id = redis.call('GET', P .. more.dedupe)
+  if not id then return nil, false end
+  local job = P .. 'job:' .. id
+  local v = redis.call('HMGET', job, 'status', 'waiters', 'created', 'due', 'delivery')
+  local live = is_live(v[1])
+  if kind == 'unique' then
+    if live then join(job, v[2] or '', waiter) end
+    return id
+  elseif kind == 'debounce' then
+    if v[1] ~= 'scheduled' then return nil, false end
+    local due = now + more.window
+    if more.most then due = math.min(due, v[3] + more.most) end
+    if due < tonumber(v[4]) then
+      to_schedule(P, id, due)
+    else
+      redis.call('ZADD', P .. 'scheduled', due, id)
+    end
+    return replace(P, keep, id, job, v, arguments, limit, due, waiter, limit_keys)
+  elseif not live then -- its record was lost
+    pass_on(P, keep, id, key)
+    if redis.call('EXISTS', P .. more.dedupe) == 0 then return nil, false end
+    return meet(P, keep, now, more, arguments, limit, waiter, limit_keys)
+  elseif not v[5] then -- no worker was ever given it
+    return replace(P, keep, id, job, v, arguments, limit, v[4], waiter, limit_keys)
+  end
+  local follower = redis.call('GET', P .. 'after:' .. key)
+  if not follower then return nil, true end
+  job = P .. 'job:' .. follower
+  v = redis.call('HMGET', job, 'status', 'waiters', 'due')
+  if v[1] ~= 'scheduled' then return nil, true end
+  return replace(P, keep, follower, job, v, arguments, limit, v[3], waiter, limit_keys)
+end
+
+-- A job that is over as soon as it is accepted: its result is there already.
+local function complete_at_once(P, keep, ttl, now, id, name, arguments, priority, limit, parent,
+    root, source, waiter, result)
+  local job, more = P .. 'job:' .. id, {}
+  add(more, 'deadline', limit)
+  add(more, 'parent', parent)
+  add(more, 'root', root)
+  add(more, 'source', source)
+  if priority ~= '0' then add(more, 'priority', priority) end
+  redis.call('HSET', job, 'name', name, 'arguments', arguments, 'created', stamp, 'due', stamp,
+    unpack(more))
+  local event = {'name', name, 'arguments', arguments, 'due', stamp, 'priority', priority}
+  add(event, 'deadline', limit)
+  add(event, 'parent', parent)
+  add(event, 'root', root)
+  add(event, 'source', source)
+  emit(P, keep, 'queued', id, event)
+  local found = {status = 'queued', worker = '', delivery = '0', attempt = '0', deadline = ''}
+  if waiter ~= '' then found.waiters = waiter end
+  finish(P, keep, ttl, id, job, now, found, 'complete', result, '', 'cached', '')
 end
 
 register('enqueue', function(keys, args)
@@ -29,6 +110,7 @@ register('enqueue', function(keys, args)
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
     local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
+    local more
     if args[i + 2] == '' then
       priority, delay, at, deadline, budget, key = '0', '', '', '', '', ''
       parent, root, source, waiter, limit_keys, path = '', '', '', '', '', ''
@@ -37,57 +119,55 @@ register('enqueue', function(keys, args)
       priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
         = unpack(args, i + 3, i + 14)
       if priority == '' then priority = '0' end
-      i = i + 15
+      local n = tonumber(args[i + 15])
+      if n > 0 then
+        more = {}
+        for j = i + 16, i + 15 + n, 2 do more[args[j]] = args[j + 1] end
+      end
+      i = i + 16 + n
     end
-    local job, verdict, holder = P .. 'job:' .. id, 'created', nil
+    local verdict, holder = 'created', nil
     -- Submits may be sent twice when a reply was lost; the id makes the second one a no-op.
-    if redis.call('EXISTS', job) == 0 then
+    if redis.call('EXISTS', P .. 'job:' .. id) == 0 then
       local refused = parent ~= '' and is_cancelled(P, root, path)
-      if key ~= '' and not refused then holder = holder_of(P, key, waiter) end
+      local due = now
+      if at ~= '' then due = tonumber(at) elseif delay ~= '' then due = now + delay end
+      local limit = deadline ~= '' and tonumber(deadline) or nil
+      if budget ~= '' and (not limit or now + budget < limit) then limit = now + budget end
+      local cached, maker, behind
+      if key ~= '' and not refused then holder = holder_of(P, P .. 'key:' .. key, waiter) end
+      if more and not refused then
+        if more.cache and not holder then
+          local place = string.match(more.cache, '^%d+:(.*)$')
+          cached = not more.fresh and redis.call('GET', P .. 'cache:' .. place)
+          if not cached and due <= now and not more.dedupe then
+            maker = P .. 'maker:' .. place
+            if not more.fresh then holder = holder_of(P, maker, waiter) end
+          end
+        end
+        if more.dedupe and not cached and not holder then
+          holder, behind = meet(P, keep, now, more, arguments, limit, waiter, limit_keys)
+          if string.sub(more.dedupe, 1, 9) == 'debounce:' then
+            due = now + math.min(more.window, more.most or more.window)
+          end
+        end
+      end
       if refused then
         verdict = 'cancelled'
+      elseif cached then
+        complete_at_once(P, keep, ttl, now, id, name, arguments, priority, limit, parent, root,
+          source, waiter, cached)
       elseif holder then
         id, verdict = holder, 'existing'
       elseif room < 1 then
         verdict = 'full'
       else
         room = room - 1
-        local due, due_at = now, stamp
-        if at ~= '' then due = tonumber(at) elseif delay ~= '' then due = now + delay end
-        if due ~= now then due_at = string.format('%d', due) end
-        local limit = deadline ~= '' and tonumber(deadline) or nil
-        if budget ~= '' and (not limit or now + budget < limit) then limit = now + budget end
-        local status, lane, entry = 'scheduled', '', ''
-        if due > now then
-          to_schedule(P, id, due)
-        else
-          status = 'queued'
-          if limit_keys == '' then
-            queued = queued + 1
-            lane, entry = to_lane(P, id, job, priority, false, seen)
-          elseif to_ring(P, id, limit_keys, tonumber(priority), false) then
-            queued = queued + 1
-          end
+        if accept(P, keep, now, seen, id, name, arguments, priority, due, limit, key, parent, root,
+            source, waiter, limit_keys, path, more, behind) then
+          queued = queued + 1
         end
-        local more = {}
-        add(more, 'deadline', limit)
-        add(more, 'key', key)
-        add(more, 'parent', parent)
-        add(more, 'root', root)
-        add(more, 'source', source)
-        local event = {'name', name, 'arguments', arguments, 'due', due_at, 'priority', priority,
-          unpack(more)}
-        if priority ~= '0' then add(more, 'priority', priority) end
-        add(more, 'waiters', waiter)
-        add(more, 'keys', limit_keys)
-        add(more, 'path', path)
-        if #more > 0 then add(more, 'more', 1) end
-        redis.call('HSET', job, 'status', status, 'lane', lane, 'entry', entry, 'name', name,
-          'arguments', arguments, 'created', stamp, 'due', due_at, unpack(more))
-        if key ~= '' then redis.call('SET', P .. 'key:' .. key, id) end
-        if parent ~= '' then redis.call('SADD', P .. 'family:' .. root, id) end
-        if limit then redis.call('ZADD', P .. 'deadlines', limit, id) end
-        emit(P, keep, status, id, event)
+        if maker then redis.call('SET', maker, id) end
       end
     end
     out[#out + 1], out[#out + 2] = verdict, id

@@ -2,7 +2,8 @@
 -- keys: P
 -- args: rescuer's worker id, lease in ms, most rescues of one job, about how many to take per
 --       lane, events kept, ms a finished record lives, this server's time as the rescuer reckons
---       it, ms by which it may be off
+--       it, ms by which it may be off, ms a dead letter lives (0: for ever), most dead letters
+--       (0: any number)
 -- result: {{requeued id...}, {buried id...}, 1 when it held back}
 --
 -- A request that arrives much later than it was sent (this server was paused, its clock jumped,
@@ -36,11 +37,12 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   end
   if rescues >= most then
     out[2][#out[2] + 1] = id
-    bury(P, id, now, ttl)
     local err = '{"type":"upnext.WorkerLost","message":"killed ' .. rescues
       .. ' workers","traceback":"","reason":"worker_lost"}'
-    return finish(P, keep, ttl, id, job, now, found, 'failed', '', err,
+    local letter = bury(P, id, now, ttl)
+    finish(P, keep, ttl, id, job, now, found, 'failed', '', err,
       'killed ' .. rescues .. ' workers', '')
+    return letter and preserve(job, ttl)
   end
   out[1][#out[1] + 1] = id
   local again, e = to_queue(P, id, job, found.keys, tonumber(found.priority), true)
@@ -57,6 +59,7 @@ register('rescue', function(keys, args)
     tonumber(args[4]), args[5], args[6]
   local out = {{}, {}, 0}
   if now - args[7] > tonumber(args[8]) then return {{}, {}, 1} end
+  dead_ttl, dead_most = tonumber(args[9]), tonumber(args[10])
   for _, lane in ipairs(lanes_of(P)) do
     local stream = P .. 'lane:' .. lane
     local from, taken, pending = '-', 0, nil

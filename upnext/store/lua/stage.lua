@@ -19,6 +19,10 @@ register('stage', function(keys, args)
     if found and found.status == 'scheduled' then
       local lane, entry = to_queue(P, id, job, found.keys, tonumber(found.priority), false)
       redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry)
+      if found.dedupe and string.sub(found.dedupe, 1, 9) == 'debounce:'
+          and redis.call('GET', P .. found.dedupe) == id then
+        redis.call('DEL', P .. found.dedupe) -- its window is over
+      end
       emit(P, args[2], 'queued', id, {'attempt', found.attempt})
       moved = moved + 1
     end

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections import deque
 from collections.abc import Callable
 from math import inf
 
+from upnext.model.dedupe import DedupeKind, gives_up
 from upnext.model.lineage import is_below, path_token
 from upnext.model.schedule import Schedule
 from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.lanes import Lanes
+from upnext.testing.memory_store.marks import Marks
 from upnext.testing.memory_store.record import Record
 from upnext.testing.memory_store.ring import Opening, Ring
 
@@ -39,6 +40,9 @@ class Queue:
         families: Root id -> the unfinished jobs below it.
         cancelled: Mark of a cancelled tree, or of a part of one -> when it may go.
         dead: Dead letter -> when it became one.
+        dropped: Counts the dead letters that were dropped because there were too many.
+        suspects: Worker -> the job it has that was lost with two workers or more.
+        marks: Who has which key by its kind of deduplication.
         events: Every transition.
         schedules: Schedules, by name; also those that were removed and left a mark.
         removed: The names of the latter.
@@ -63,6 +67,10 @@ class Queue:
         self.families: dict[str, set[str]] = {}
         self.cancelled: dict[str, int] = {}
         self.dead: dict[str, int] = {}
+        self.dropped = 0
+        self.marks = Marks()
+        self.suspects: dict[str, str] = {}
+        self.suspects_until = 0
         self.events: deque[Event] = deque(maxlen=bounds.events_kept)
         self.schedules: dict[str, Schedule] = {}
         self.removed: set[str] = set()
@@ -76,22 +84,26 @@ class Queue:
         self._barred: dict[str, int] = {}
         self._barred_until = 0
         self._marks_until = 0
-        self._dead_until = 0
+        self._dead_until: int | None = None
         self._expiries: list[tuple[int, str]] = []
 
     def expire(self, now: int) -> None:
         """Forget what has outlived its time, as a server does by itself."""
         while self._expiries and self._expiries[0][0] < now:
-            _, job_id = heapq.heappop(self._expiries)
-            self.jobs.pop(job_id, None)
+            at, job_id = heapq.heappop(self._expiries)
+            if job_id in self.jobs and self.jobs[job_id].expires == at:
+                del self.jobs[job_id]
         if self._hungry_until < now:
             self._hungry.clear()
         if self._barred_until < now:
             self._barred.clear()
         if self._marks_until < now:
             self.cancelled.clear()
-        if self._dead_until < now:
+        if self._dead_until is not None and self._dead_until < now:
             self.dead.clear()
+        if self.suspects_until < now:
+            self.suspects.clear()
+        self.marks.expire(now)
 
     def emit(self, kind: str, job: Record, **fields: str | int | bytes) -> None:
         """Tell history of a transition; what is empty is left out."""
@@ -201,6 +213,14 @@ class Queue:
         self.lanes.put(job, first=first)
         return True
 
+    def limit(self, job: Record, deadline: int | None) -> None:
+        """Set when an unfinished job must be over; None: it has all the time there is."""
+        job.deadline = deadline
+        if deadline is None:
+            self.deadlines.pop(job.id, None)
+        else:
+            self.deadlines[job.id] = deadline
+
     def to_schedule(self, job: Record, due: int) -> None:
         """Let a job wait for its time; stagers hear of it when it is now the first one due."""
         job.status, job.due = JobStatus.SCHEDULED, due
@@ -216,7 +236,8 @@ class Queue:
     def room(self) -> float:
         """How many more jobs may wait."""
         most = self.bounds.most_waiting
-        return most - len(self.scheduled) - len(self.lanes) - len(self.ring) if most else inf
+        waiting = len(self.scheduled) + len(self.marks.followers) + len(self.lanes)
+        return most - waiting - len(self.ring) if most else inf
 
     def is_unfinished(self, job_id: str) -> bool:
         """Whether there is such a job, and it is not over."""
@@ -256,7 +277,7 @@ class Queue:
     def unqueue(self, job: Record) -> None:
         """Take a job out of where it waits."""
         if job.status is JobStatus.SCHEDULED:
-            self.scheduled.pop(job.id, None)  # one that stands in line is not there
+            self.scheduled.pop(job.id, None)  # one that waits for another's end is not there
         elif job.keys:
             self.freed = self.ring.leave(job) or self.freed
         else:
@@ -290,11 +311,24 @@ class Queue:
         return not marks.isdisjoint(self.cancelled)
 
     def bury(self, job: Record, now: int) -> None:
-        """A dead letter, for as long as its record lives."""
-        ttl = self.bounds.record_ttl
-        self.dead = {letter: at for letter, at in self.dead.items() if at > now - ttl}
+        """Make a dead letter of a job that is over; too many of them drop the oldest."""
+        ttl, most = self.bounds.dead_ttl, self.bounds.dead_most
         self.dead[job.id] = now
-        self._dead_until = now + ttl
+        if ttl:
+            self.dead = {letter: at for letter, at in self.dead.items() if at > now - ttl}
+        self._dead_until = now + ttl if ttl else None
+        self.live_until(job, now + max(ttl, self.bounds.record_ttl) if ttl else None)
+        while most and len(self.dead) > most:
+            oldest = min(self.dead, key=lambda letter: (self.dead[letter], letter))
+            at = self.dead.pop(oldest)
+            self.dropped += 1
+            self.live_until(self.jobs[oldest], max(now, at + self.bounds.record_ttl))
+
+    def live_until(self, job: Record, time: int | None) -> None:
+        """Set when a job's record goes; None: it stays."""
+        job.expires = time
+        if time is not None:
+            heapq.heappush(self._expiries, (time, job.id))
 
     def finish(
         self,
@@ -315,8 +349,7 @@ class Queue:
         """
         job.status, job.finished, job.started = status, now, started
         job.result, job.error, job.reason = result, error, reason
-        job.expires = now + self.bounds.record_ttl
-        heapq.heappush(self._expiries, (job.expires, job.id))
+        self.live_until(job, now + self.bounds.record_ttl)
         if job.key and self.holders.get(job.key) == job.id:
             del self.holders[job.key]
         family = self.families.get(job.root, set())
@@ -324,6 +357,7 @@ class Queue:
         if not family:
             self.families.pop(job.root, None)
         self.deadlines.pop(job.id, None)
+        self._give_up(job, now, status, result)
         self.emit(
             status.value,
             job,
@@ -340,21 +374,26 @@ class Queue:
         if job.serial:
             self.advance_line(job.serial, now)
         for channel in job.waiters:
-            self.publish(channel, _notice(job))
+            self.publish(channel, job.notice())
 
+    def _give_up(self, job: Record, now: int, status: JobStatus, result: bytes) -> None:
+        """What a job holds by its kind of deduplication, and its result, at its end."""
+        marks, dedupe, caching = self.marks, job.dedupe, job.caching
+        if dedupe is not None and dedupe.kind is DedupeKind.RERUN:
+            follower = marks.leave(dedupe.key, job.id)
+            if follower is not None:
+                self._start(self.jobs[follower], now)
+        elif dedupe is not None and gives_up(dedupe.kind, status):
+            marks.drop(dedupe.mark, job.id)
+        if caching is not None:
+            if marks.makers.get(caching.key) == job.id:
+                del marks.makers[caching.key]
+            if status is JobStatus.COMPLETE:
+                marks.keep(caching.key, result, now + caching.ttl)
 
-def _notice(job: Record) -> bytes:
-    """What those who wait are told. Payloads are put in as they are, never parsed."""
-    head = {
-        "id": job.id,
-        "status": job.status.value,
-        "attempt": job.attempt,
-        "started_at": job.started,
-        "finished_at": job.finished,
-        "reason": job.reason,
-    }
-    return b'%s,"error":%s,"result":%s}' % (
-        json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1].encode(),
-        job.error or b"null",
-        job.result or b"null",
-    )
+    def _start(self, job: Record, now: int) -> None:
+        """The job that this one waited for is over."""
+        job.due = now
+        self.to_lane(job, first=False)
+        self.emit("queued", job, attempt=0)
+        self.wake()

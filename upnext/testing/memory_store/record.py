@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 
 from attrs import define, field
 
+from upnext.model.dedupe import Caching, Dedupe, DedupeKind, put_off
 from upnext.model.job import Job, JobRecord, NewJob
 from upnext.model.report import Entry, Progress
 from upnext.model.status import JobStatus
@@ -68,6 +70,8 @@ class Record:
     """Its limit keys."""
     limited: bool = False
     """Whether its end makes room under a limit."""
+    dedupe: Dedupe | None
+    caching: Caching | None
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
     delivery: int = 0
@@ -95,26 +99,22 @@ class Record:
     out: Kept = field(factory=lambda: Kept())
     serial: str = ""
     """The schedule in whose line it stands; '' for none."""
+    replayed_as: str = ""
+    """The job that a replay made of it."""
     expires: int | None = None
     """When the record goes; None while the job is not over."""
 
     @classmethod
     def of(cls, job: NewJob, now: int) -> Record:
         """A job that is accepted now."""
-        due = now
-        if job.at is not None:
-            due = job.at
-        elif job.delay is not None:
-            due = now + job.delay
-        limits = [job.deadline, None if job.budget is None else now + job.budget]
         return cls(
             id=job.id,
             function=job.function,
             arguments=job.arguments,
             priority=job.priority,
             created=now,
-            due=due,
-            deadline=min((limit for limit in limits if limit is not None), default=None),
+            due=due_of(job, now),
+            deadline=deadline_of(job, now),
             key=job.key,
             parent=job.parent_id,
             root="" if job.root_id == job.id else job.root_id,
@@ -122,6 +122,8 @@ class Record:
             path=job.path,
             waiters=[job.waiter] if job.waiter else [],
             keys=job.limit_keys,
+            dedupe=job.dedupe,
+            caching=job.caching,
         )
 
     def join(self, channel: str) -> None:
@@ -137,6 +139,22 @@ class Record:
         """Whether this delivery still owns the job."""
         fence = (JobStatus.RUNNING, worker, delivery)
         return (self.status, self.worker, self.delivery) == fence
+
+    def notice(self) -> bytes:
+        """What those who wait for its end are told. Payloads are put in as they are."""
+        head = {
+            "id": self.id,
+            "status": self.status.value,
+            "attempt": self.attempt,
+            "started_at": self.started,
+            "finished_at": self.finished,
+            "reason": self.reason,
+        }
+        return b'%s,"error":%s,"result":%s}' % (
+            json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1].encode(),
+            self.error or b"null",
+            self.result or b"null",
+        )
 
     def as_job(self, now: int) -> Job:
         """What its worker is given."""
@@ -189,4 +207,21 @@ class Record:
             progress_message="" if self.progress is None else self.progress.message,
             checkpoint=self.checkpoint,
             checkpoint_at=self.checkpoint_at,
+            dedupe="" if self.dedupe is None else self.dedupe.mark,
+            replayed_as=self.replayed_as,
         )
+
+
+def due_of(job: NewJob, now: int) -> int:
+    """When a job that is accepted now is to run."""
+    if job.dedupe is not None and job.dedupe.kind is DedupeKind.DEBOUNCE:
+        return put_off(now, job.dedupe.window, now, job.dedupe.most)
+    if job.at is not None:
+        return job.at
+    return now if job.delay is None else now + job.delay
+
+
+def deadline_of(job: NewJob, now: int) -> int | None:
+    """When a job that is accepted now must be over."""
+    limits = [job.deadline, None if job.budget is None else now + job.budget]
+    return min((limit for limit in limits if limit is not None), default=None)

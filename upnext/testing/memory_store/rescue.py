@@ -10,33 +10,35 @@ from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
 
 
-def rescue(queue: Queue, now: int, rescuer: str, lease: int, as_of: int) -> Rescued:
+def rescue(
+    queue: Queue, now: int, rescuer: str, lease: int, as_of: int, most: int | None = None
+) -> Rescued:
     """Take jobs from owners that did not renew for so long, never from the rescuer itself.
 
     A request that comes much later than it was made takes nothing: leases of the living ran out
     meanwhile, and they must have the chance to renew first. A job lost with its worker as often
-    as allowed is buried: failed, and a dead letter.
+    as allowed (`most`, or what the bounds say) is buried: failed, and a dead letter.
     """
+    allowed = queue.bounds.most_rescues if most is None else most
     if now - as_of > lease // 6:
         return Rescued([], [], True)
     out = Rescued([], [])
     for job in queue.held():
         if now - job.renewed >= lease and job.worker != rescuer:
-            _rescue_one(queue, now, job, out)
+            _rescue_one(queue, now, job, allowed, out)
     if out.requeued:
         queue.wake()
     return out
 
 
-def _rescue_one(queue: Queue, now: int, job: Record, out: Rescued) -> None:
+def _rescue_one(queue: Queue, now: int, job: Record, most: int, out: Rescued) -> None:
     queue.let_go(job)
     owner, job.worker = job.worker, ""
     job.rescues += 1
     if job.cancel is not None:
         queue.finish(job, now, JobStatus.CANCELLED, reason=job.cancel, worker=owner)
-    elif job.rescues >= queue.bounds.most_rescues:
+    elif job.rescues >= most:
         out.buried.append(job.id)
-        queue.bury(job, now)
         killed = f"killed {job.rescues} workers"
         error = {
             "type": "upnext.WorkerLost",
@@ -52,6 +54,7 @@ def _rescue_one(queue: Queue, now: int, job: Record, out: Rescued) -> None:
             reason=killed,
             worker=owner,
         )
+        queue.bury(job, now)
     else:
         out.requeued.append(job.id)
         job.reason = f"lost with worker {owner}"

@@ -29,8 +29,6 @@ def settle(queue: Queue, now: int, worker: str, outcome: Outcome) -> Settled:
     if ending in _AGAIN:
         _run_again(queue, now, job, ending, outcome, started)
     else:
-        if ending is Ending.FAILED and outcome.dead_letter:
-            queue.bury(job, now)
         queue.finish(
             job,
             now,
@@ -40,6 +38,8 @@ def settle(queue: Queue, now: int, worker: str, outcome: Outcome) -> Settled:
             reason=reason,
             started=started,
         )
+        if ending is Ending.FAILED and outcome.dead_letter:
+            queue.bury(job, now)
     return Settled.APPLIED
 
 

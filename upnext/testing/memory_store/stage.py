@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from upnext.model.dedupe import DedupeKind
 from upnext.model.job import Staged
 from upnext.store.stage import MOST_PER_CALL
 from upnext.testing.memory_store.queue import Queue
@@ -21,6 +22,8 @@ def stage(queue: Queue, now: int, function: str) -> Staged:
         del queue.scheduled[first]
         job = queue.jobs[first]
         queue.to_lane(job, first=False)
+        if job.dedupe is not None and job.dedupe.kind is DedupeKind.DEBOUNCE:
+            queue.marks.drop(job.dedupe.mark, job.id)  # its window is over
         queue.emit("queued", job, attempt=job.attempt)
         moved += 1
     if moved:

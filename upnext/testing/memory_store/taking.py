@@ -13,6 +13,9 @@ from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
 from upnext.testing.memory_store.ring import Opening
 
+SUSPECTS_LIVE = 15 * 60_000
+SUSPECT_AGAIN = 1_000
+"""Milliseconds after which a job that was kept apart from another one is queued again."""
 PATIENCE = 1_000
 """Expired jobs that one claim buries at most before it answers."""
 
@@ -146,6 +149,12 @@ class _Taking:
             late = "the deadline passed before a worker was free"
             queue.finish(job, now, JobStatus.EXPIRED, reason=late)
             return False
+        if job.rescues > 1:
+            if _has_suspect(queue, self.worker):
+                _keep_apart(queue, now, job)
+                return False
+            queue.suspects[self.worker] = job.id
+            queue.suspects_until = now + SUSPECTS_LIVE
         job.status = JobStatus.RUNNING
         job.attempt += 1
         job.delivery += 1
@@ -157,3 +166,22 @@ class _Taking:
         queue.emit("running", job, attempt=job.attempt, delivery=job.delivery, worker=self.worker)
         self.jobs.append(job.as_job(now))
         return True
+
+
+def _has_suspect(queue: Queue, worker: str) -> bool:
+    """Whether this worker has a job that was lost with two workers or more."""
+    job = queue.jobs.get(queue.suspects.get(worker, ""))
+    return job is not None and (job.status, job.worker) == (JobStatus.RUNNING, worker)
+
+
+def _keep_apart(queue: Queue, now: int, job: Record) -> None:
+    job.reason = "kept apart from another job that was lost with workers"
+    queue.to_schedule(job, now + SUSPECT_AGAIN)
+    queue.emit(
+        "snooze",
+        job,
+        attempt=job.attempt,
+        delivery=job.delivery,
+        due=job.due,
+        reason=job.reason,
+    )

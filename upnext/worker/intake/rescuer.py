@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Mapping
 from math import inf
 
 import anyio
@@ -31,6 +32,8 @@ class Rescuer:
     """Milliseconds."""
     renewal_period: float
     """Seconds between two renewals of a living worker."""
+    most: Mapping[str, int] = field(factory=dict[str, int])
+    """How often a job may be lost, of the functions that say so themselves."""
     _ahead: float = field(default=inf, init=False)
     """Seconds by which the store's clock was ahead of the event loop's."""
 
@@ -55,7 +58,7 @@ class Rescuer:
         jumped = self._ahead - ahead > self.renewal_period / 2
         if held_back or slow or jumped:
             return slow or jumped
-        rescued = await self.store.rescue(self.worker, self.functions, self.lease, now)
+        rescued = await self.store.rescue(self.worker, self.functions, self.lease, now, self.most)
         for job_id in rescued.requeued:
             logger.warning("job %s was lost with its worker and is queued again", job_id)
         for job_id in rescued.buried:

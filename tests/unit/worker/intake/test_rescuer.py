@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import anyio
@@ -33,7 +33,12 @@ class Queue:
         return round(anyio.current_time() * 1000) + self.ahead
 
     async def rescue(
-        self, worker: str, functions: Sequence[str], lease: int, as_of: int
+        self,
+        worker: str,
+        functions: Sequence[str],
+        lease: int,
+        as_of: int,
+        most: Mapping[str, int] | None = None,
     ) -> Rescued:
         self.rescues.append(anyio.current_time())
         self.seen.append((worker, list(functions), lease, as_of - self.ahead))
