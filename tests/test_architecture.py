@@ -36,6 +36,7 @@ GUESTS = ("cli",)
 TASK_GROUPS = (
     "api/serve.py",  # the connections of one API, and what takes them in
     "api/server/connection.py",  # the requests of one client
+    "api/sse.py",  # the readers of one job's news
     "api/server/lifespan.py",  # the app's own start and stop
     "api/web/http.py",  # a handler, and what hears its client
     "api/web/lifespan.py",  # the app's background tasks
@@ -47,7 +48,8 @@ TASK_GROUPS = (
     "client/group.py",
     "client/parallel.py",
     "testing/harness.py",  # the workers of one test
-    "service.py",  # the components of one process, and the signals that end them
+    "service/serving.py",  # an API, its tracking and dev servers
+    "service/tree.py",  # the components of one process, and the signals that end them
     "supervision/child.py",  # what a process asks, while one waits for its end
     "supervision/supervisor.py",  # the processes of one service
     "worker/reporting/hatch.py",  # a task for each process that hands in reports

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from upnext.api.api import Api
+    from upnext.api.sse import sse
     from upnext.api.static.package_manager import PackageManager, StaticRuntime
     from upnext.api.tracking.config import ApiTrackingConfig
     from upnext.client.artifacts import create_artifact, create_artifact_sync
@@ -129,6 +130,7 @@ __all__ = [
     "send_event_idempotent",
     "send_event_idempotent_sync",
     "send_event_sync",
+    "sse",
     "submit_many",
 ]
 
@@ -136,6 +138,7 @@ _HOMES = {
     "upnext.api.api": ("Api",),
     "upnext.api.static.package_manager": ("PackageManager", "StaticRuntime"),
     "upnext.api.tracking.config": ("ApiTrackingConfig",),
+    "upnext.api.sse": ("sse",),
     "upnext.client.artifacts": ("create_artifact", "create_artifact_sync"),
     "upnext.client.event": (
         "EventHandle",

@@ -1,67 +1,78 @@
-"""An ASGI server's side of requests, for what stands between it and an application."""
+"""Requests to an ASGI application as a server makes them, with paths no client would send."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
-from anyio.lowlevel import checkpoint
-
-from upnext.api.tracking.book import Book
-from upnext.api.tracking.middleware import Middleware
-from upnext.api.tracking.ports import ASGIApp, Message, Receive, Scope, Send
-from upnext.model.traffic import Sighting
-from upnext.settings import ApiTrackingSettings
+from attrs import define, field
 
 
-class Server:
-    """The other side of ASGI."""
+@define
+class Answer:
+    status: int = 0
+    headers: dict[str, str] = field(factory=dict)
+    chunks: list[bytes] = field(factory=list)
+    ended: bool = False
 
-    def __init__(self, app: ASGIApp, *, normalize: bool = True) -> None:
-        self.book = Book(ApiTrackingSettings())
-        self.sent: list[Message] = []
-        self.incoming: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
-        self.is_gone = False
-        self.app = Middleware(app, self.book, anyio.current_time, normalize=normalize)
-
-    async def request(self, path: str = "/orders/7", method: str = "GET", **scope: Any) -> None:
-        await self.app(
-            {"type": "http", "path": path, "method": method, **scope}, self.receive, self.send
-        )
-
-    async def noted(self, *args: Any, **scope: Any) -> Sighting:
-        """Make a request, and give what was noted of it."""
-        await self.request(*args, **scope)
-        return self.note()
-
-    def note(self) -> Sighting:
-        [one] = self.book.take_sightings(10)
-        return one
-
-    def counted(self) -> dict[str, int]:
-        return {name: tally.requests for name, tally in self.book.take().items()}
-
-    async def receive(self) -> Message:
-        await checkpoint()
-        return self.incoming.pop(0) if self.incoming else {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        await checkpoint()
-        if self.is_gone:
-            raise ConnectionResetError("gone")
-        self.sent.append(message)
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.chunks)
 
 
-async def start(send: Send, status: int = 200) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": []})
+def http_scope(
+    path: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", query: str = ""
+) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode("utf-8", "surrogatepass"),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(k.lower().encode(), v.encode()) for k, v in (headers or {}).items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
 
 
-async def answer(send: Send, status: int = 200) -> None:
-    await start(send, status)
-    await send({"type": "http.response.body", "body": b"x"})
+async def ask(
+    app: Any,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "GET",
+    query: str = "",
+) -> Answer:
+    """Make one request and check that what comes back is a whole answer."""
+    answer = Answer()
 
+    async def receive() -> dict[str, Any]:
+        if not answer.ended:
+            await anyio.sleep(math.inf)  # a client that stays
+        return {"type": "http.disconnect"}
 
-async def ok(scope: Scope, receive: Receive, send: Send) -> None:
-    scope["upnext.route"] = "/orders/{id}"
-    await receive()
-    await answer(send)
+    async def send(message: dict[str, Any]) -> None:
+        await anyio.lowlevel.checkpoint()
+        if message["type"] == "http.response.start":
+            assert not answer.status
+            answer.status = message["status"]
+            answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
+            assert len(answer.headers) == len(message["headers"])
+        else:
+            assert answer.status
+            assert not answer.ended
+            answer.chunks.append(message.get("body", b""))
+            answer.ended = not message.get("more_body", False)
+
+    await app(http_scope(path, headers, method=method, query=query), receive, send)
+    assert answer.ended
+    length = answer.headers.get("content-length")
+    if length is not None and method != "HEAD":
+        assert int(length) == len(answer.body)
+    return answer

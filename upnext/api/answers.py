@@ -82,7 +82,7 @@ def _by_type(value: Any) -> Any:
 
 def _unpack(result: tuple[Any, ...], status: int) -> tuple[Any, int, Any]:
     match result:
-        case (body, Mapping() as headers):
+        case (body, headers) if isinstance(headers, Mapping):
             return body, status, dict(cast("Mapping[str, str]", headers))
         case (body, given):
             return body, int(given), None

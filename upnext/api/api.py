@@ -13,10 +13,14 @@ from upnext.api.answers import Answer
 from upnext.api.binding.bind import Bound
 from upnext.api.guard import guarded
 from upnext.api.limits import limited
+from upnext.api.openapi.page import add_documentation
 from upnext.api.paths import Path
 from upnext.api.ports import ASGIApp, Mount, Wrap
 from upnext.api.routes import Route, RouteOptions, Routes
 from upnext.api.runtime import Runtime
+from upnext.api.static.mounted import MountedFiles
+from upnext.api.static.mounts import StaticMounts
+from upnext.api.static.package_manager import PackageManager
 from upnext.api.unrouted import with_mounts
 from upnext.api.web.app import APIQuart, adopt
 from upnext.errors import ConfigurationError
@@ -94,8 +98,9 @@ class Api(Routes):
             **options: As of `Api`; without a `docs_url` and an `openapi_url` there is none.
         """
         adopt(app)
-        if app.config["MAX_CONTENT_LENGTH"] is not None:
-            options.setdefault("max_body_bytes", app.config["MAX_CONTENT_LENGTH"])
+        longest = cast("int | None", app.config["MAX_CONTENT_LENGTH"])
+        if longest is not None:
+            options.setdefault("max_body_bytes", longest)
         return cls._around(app, name or app.name or "upnext-api", options)
 
     @classmethod
@@ -115,7 +120,8 @@ class Api(Routes):
     @classmethod
     def _around(cls, app: Any, name: str, options: dict[str, Any]) -> Api:
         made = cls.__new__(cls)
-        made._set_up(name, app, **{"docs_url": None, "openapi_url": None, **options})
+        documented: dict[str, Any] = {"docs_url": None, "openapi_url": None}
+        made._set_up(name, app, **(documented | options))
         return made
 
     def _set_up(
@@ -155,10 +161,20 @@ class Api(Routes):
         self._app = app
         self._routes: list[Route] = []
         self._mounts: list[Mount] = []
+        self._static = StaticMounts()
         self._middlewares: list[Wrap] = []
         if isinstance(app, Quart):
             app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
             app.debug = app.debug or debug
+            if openapi_url is not None:
+                add_documentation(
+                    app,
+                    self._routes,
+                    title=name,
+                    version=version,
+                    openapi_url=openapi_url,
+                    docs_url=docs_url,
+                )
 
     @property
     def api_id(self) -> str:
@@ -193,6 +209,51 @@ class Api(Routes):
             raise ConfigurationError(f"something is mounted at {mount.path!r} already")
         self._mounts.append(mount)
 
+    @property
+    def static_files(self) -> StaticMounts:
+        """What `static` declared."""
+        return self._static
+
+    def static(
+        self,
+        path: str,
+        *,
+        directory: str | os.PathLike[str],
+        package_manager: PackageManager | str | None = None,
+        runtime_version: str | None = None,
+        build_command: str | None = None,
+        dev_command: str | None = None,
+        output: str | os.PathLike[str] | None = None,
+        spa: bool = True,
+    ) -> None:
+        """Serve a directory, or the frontend that is built in it, where no route matches.
+
+        Args:
+            path: Where: `/` or `/app`. Of several the longest path that fits answers.
+            directory: The files, or the frontend's project, relative to the working directory.
+            package_manager: Installs and builds the project before the API starts.
+            runtime_version: Of Node.js or Bun, for whoever deploys it; not looked at here.
+            build_command: Instead of the package manager's own. Run without a shell.
+            dev_command: Instead of the package manager's own, for `upnext run --dev`.
+            output: What the build writes and is served, relative to `directory`. Without it
+                nothing is built and `directory` is served as it is.
+            spa: Answer pages that name no file with `index.html`.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong, or the path is taken; one line says how.
+        """
+        declared = self._static.add(
+            path,
+            directory=directory,
+            package_manager=package_manager,
+            runtime_version=runtime_version,
+            build_command=build_command,
+            dev_command=dev_command,
+            output=output,
+            spa=spa,
+        )
+        self.mount(MountedFiles(declared, self._static))
+
     def add_route(
         self,
         path: str,
@@ -211,7 +272,8 @@ class Api(Routes):
         bound = Bound.of(handler, hints, parsed.names, methods, answer)
         name = self._free_name(getattr(handler, "__name__", type(handler).__name__))
         app.add_url_rule(parsed.rule, name, bound.view(), methods=list(methods))
-        self._routes.append(Route(parsed, tuple(methods), name, bound, options))
+        returns = hints.get("return", Any)
+        self._routes.append(Route(parsed, tuple(methods), name, bound, options, returns))
 
     def include_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
         """Take in a Quart blueprint, whose handlers are Quart's: they bind nothing.

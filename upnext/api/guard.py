@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import anyio
 from attrs import define
@@ -10,6 +11,7 @@ from attrs import define
 from upnext.api.answers import dump
 from upnext.api.ports import ASGIApp, Message, Receive, Scope, Send
 from upnext.api.web.app import failure_body, log_failure
+from upnext.client.inherited import request_deadline
 
 HEADER = b"x-request-timeout"
 
@@ -52,11 +54,15 @@ def guarded(app: ASGIApp, longest: float | None) -> ASGIApp:
             if limit is None:
                 await app(scope, receive, answering)
                 return
-            with anyio.move_on_after(limit) as answering.deadline:
-                await app(scope, receive, answering)
+            token = request_deadline.set(time.monotonic() + limit)
+            try:
+                with anyio.move_on_after(limit) as answering.deadline:
+                    await app(scope, receive, answering)
+            finally:
+                request_deadline.reset(token)
             if answering.deadline.cancelled_caught:
                 await _refuse(send, 504, f"not done within {limit:g} seconds")
-        except _BadTimeout as error:
+        except _BadTimeoutError as error:
             await _refuse(send, 400, str(error))
         except Exception as error:
             error_id = log_failure(error, scope["method"], scope["path"])
@@ -67,7 +73,7 @@ def guarded(app: ASGIApp, longest: float | None) -> ASGIApp:
     return guard
 
 
-class _BadTimeout(Exception):
+class _BadTimeoutError(Exception):
     pass
 
 
@@ -77,7 +83,7 @@ def _shorter(value: bytes, longest: float | None) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise _BadTimeout("X-Request-Timeout must be a number of seconds, more than 0")
+        raise _BadTimeoutError("X-Request-Timeout must be a number of seconds, more than 0")
     return seconds if longest is None else min(seconds, longest)
 
 

@@ -43,6 +43,8 @@ class Route:
     """What `url_for` knows it by."""
     bound: Bound
     options: RouteOptions
+    returns: Any
+    """The annotation of what it returns."""
 
     @property
     def handler(self) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Find the workers in the files and modules that a user names."""
+"""Find the workers and APIs in the files and modules that a user names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import frozen
+
 import upnext
 from upnext.cli.explain import FAILURE, CommandError, unknown
 from upnext.errors import ConfigurationError
 from upnext.tasks.modules import import_file, make_importable, real_name
 
 if TYPE_CHECKING:
+    from upnext.api.api import Api
     from upnext.client.handle import TaskHandle
     from upnext.worker.worker import Worker
 
@@ -30,30 +33,63 @@ _MACHINERY = (
 )
 
 
-def load_workers(targets: Sequence[str]) -> list[Worker]:
-    """Import files and modules, and collect their public workers, each once, in order.
+@frozen
+class Components:
+    """What files declare."""
+
+    workers: list[Worker]
+    apis: list[Api]
+
+    def choose(self, only: Sequence[str]) -> Components:
+        """Those of these names; all of them when no name is given.
+
+        Raises:
+            CommandError: A name that none has.
+        """
+        if not only:
+            return self
+        names = [component.name for component in (*self.workers, *self.apis)]
+        for name in only:
+            if name not in names:
+                raise unknown("worker or API" if self.apis else "worker", name, set(names))
+        return Components(
+            [worker for worker in self.workers if worker.name in only],
+            [api for api in self.apis if api.name in only],
+        )
+
+
+def load_components(targets: Sequence[str]) -> Components:
+    """Import files and modules, and collect their public workers and APIs, each once, in order.
 
     Args:
         targets: Paths of Python files, or names of modules (`package.module`) as importable from
             the working directory.
 
     Raises:
-        CommandError: A target cannot be found or imported, or there is no worker.
+        CommandError: A target cannot be found or imported, or there is nothing in it.
     """
-    if not targets:
-        raise CommandError("Name at least one file or module, such as app.py or package.module.")
-    # Before any user's folder is importable: their redis.py is then not taken for the library.
-    from upnext.worker.worker import Worker
+    modules = _load_modules(targets)
+    found = Components(_workers_in(modules), _apis_in(modules))
+    if not found.workers and not found.apis:
+        raise CommandError(
+            f"No Api or Worker found in {', '.join(targets)}:"
+            " expected a module-level variable such as worker = upnext.Worker()."
+        )
+    return found
 
-    make_importable(Path.cwd())
-    workers = collect([load_module(target) for target in targets], Worker)
+
+def load_workers(targets: Sequence[str]) -> list[Worker]:
+    """`load_components` for whoever has no use for an API.
+
+    Raises:
+        CommandError: As there, or there is no worker.
+    """
+    workers = _workers_in(_load_modules(targets))
     if not workers:
         raise CommandError(
             f"No Worker found in {', '.join(targets)}:"
             " expected a module-level variable such as worker = upnext.Worker()."
         )
-    for worker in workers:
-        _discover(worker)
     return workers
 
 
@@ -103,19 +139,6 @@ def collect(modules: Iterable[ModuleType], kind: type[C]) -> list[C]:
     return list(found.values())
 
 
-def choose(workers: Sequence[Worker], only: Sequence[str]) -> list[Worker]:
-    """The workers of these names; all of them when no name is given.
-
-    Raises:
-        CommandError: A name that no worker has.
-    """
-    names = {worker.name for worker in workers}
-    for name in only:
-        if name not in names:
-            raise unknown("worker", name, names)
-    return [worker for worker in workers if not only or worker.name in only]
-
-
 def find_task(workers: Sequence[Worker], name: str) -> tuple[Worker, TaskHandle[..., Any]]:
     """The task of this name and the worker that declares it.
 
@@ -148,6 +171,31 @@ def own_frames(error: BaseException) -> str:
         chain += [other for other in (part.__cause__, part.__context__) if other is not None]
         chain += part.exceptions or []
     return "".join(report.format())
+
+
+def _load_modules(targets: Sequence[str]) -> list[ModuleType]:
+    if not targets:
+        raise CommandError("Name at least one file or module, such as app.py or package.module.")
+    # Before any user's folder is importable: their redis.py is then not taken for the library.
+    importlib.import_module("upnext.worker.worker")
+
+    make_importable(Path.cwd())
+    return [load_module(target) for target in targets]
+
+
+def _workers_in(modules: Sequence[ModuleType]) -> list[Worker]:
+    from upnext.worker.worker import Worker
+
+    workers = collect(modules, Worker)
+    for worker in workers:
+        _discover(worker)
+    return workers
+
+
+def _apis_in(modules: Sequence[ModuleType]) -> list[Api]:
+    # Who declares an API has imported what serves it; nobody else needs to.
+    home = sys.modules.get("upnext.api.api")
+    return [] if home is None else collect(modules, home.Api)
 
 
 def _discover(worker: Worker) -> None:

@@ -26,7 +26,7 @@ AsJson = Annotated[
 JobId = Annotated[str, Parameter(help="As submit() returned it: <function>-<32 hex digits>.")]
 Only = Annotated[tuple[str, ...], Parameter(name=["--only", "-o"], negative="", show_default=False)]
 AsyncBackend = Literal["asyncio", "trio"]
-Uvloop = Annotated[bool, Parameter(negative="", show_default=False)]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Concurrency = Annotated[int | None, Parameter(name=["--concurrency", "-c"])]
 Verbose = Annotated[bool, Parameter(name=["--verbose", "-v"], negative="", show_default=False)]
 LogFormat = Literal["text", "json"]

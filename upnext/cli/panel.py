@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from upnext import __version__
-from upnext.cli.declared import names_of
+from upnext.cli.declared import names_of, url_of
 from upnext.cli.render import facts_table, named, safe
 
 if TYPE_CHECKING:
+    from upnext.api.api import Api
     from upnext.worker.worker import Worker
 
-__all__ = ["Declared", "DeclaredWorker", "declare", "running"]
+__all__ = ["Declared", "DeclaredApi", "DeclaredWorker", "declare", "running"]
 
 
 @frozen
@@ -32,10 +33,21 @@ class DeclaredWorker:
 
 
 @frozen
+class DeclaredApi:
+    """An API, for people."""
+
+    name: str
+    url: str
+    docs: str
+    """Where its documentation is; empty: nowhere."""
+
+
+@frozen
 class Declared:
     """What a process is going to run."""
 
     workers: tuple[DeclaredWorker, ...]
+    apis: tuple[DeclaredApi, ...]
     brokers: tuple[str, ...]
     backend: str
 
@@ -51,17 +63,28 @@ class Declared:
                 DeclaredWorker(one["name"], one["concurrency"], tuple(one["functions"]))
                 for one in facts["workers"]
             ),
+            apis=tuple(DeclaredApi(**one) for one in facts["apis"]),
             brokers=tuple(facts["brokers"]),
             backend=facts["backend"],
         )
 
 
-def declare(workers: Iterable[Worker], *, brokers: Sequence[str], backend: str) -> Declared:
-    """What there is to tell of these workers."""
+def declare(
+    workers: Iterable[Worker], apis: Iterable[Api] = (), *, brokers: Sequence[str], backend: str
+) -> Declared:
+    """What there is to tell of these workers and APIs."""
     return Declared(
         workers=tuple(
             DeclaredWorker(worker.name, worker.concurrency, tuple(names_of(worker)))
             for worker in workers
+        ),
+        apis=tuple(
+            DeclaredApi(
+                api.name,
+                url_of(api),
+                f"{url_of(api)}{api.docs_url}" if api.docs_url and api.openapi_url else "",
+            )
+            for api in apis
         ),
         brokers=tuple(brokers),
         backend=backend,
@@ -77,10 +100,13 @@ def running(declared: Declared, *, mode: str = "", notes: Mapping[str, str] | No
         notes: More facts, by their names.
     """
     parts: list[RenderableType] = []
+    if declared.apis:
+        table = _table("api", "url", "docs")
+        for api in declared.apis:
+            table.add_row(named(api.name), safe(api.url), safe(api.docs or "none"))
+        parts += [table, Text()]
     if declared.workers:
-        table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
-        for heading in ("worker", "concurrency", "tasks"):
-            table.add_column(heading, header_style="dim", overflow="fold")
+        table = _table("worker", "concurrency", "tasks")
         for worker in declared.workers:
             tasks = safe(", ".join(worker.functions) or "no tasks")
             table.add_row(named(worker.name), str(worker.concurrency), tasks)
@@ -94,3 +120,10 @@ def running(declared: Declared, *, mode: str = "", notes: Mapping[str, str] | No
         expand=False,
         padding=(1, 2),
     )
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
+    for heading in headings:
+        table.add_column(heading, header_style="dim", overflow="fold")
+    return table

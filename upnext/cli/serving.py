@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from upnext.cli.explain import CommandError
 
 if TYPE_CHECKING:
+    from upnext.api.api import Api
     from upnext.cli.panel import Declared
     from upnext.supervision.lifeline import Lifeline
     from upnext.worker.worker import Worker
@@ -33,6 +34,10 @@ class Serving:
     uvloop: bool = False
     concurrency: int | None = None
     worker_timeout: float
+    api_timeout: float
+    dev: bool = False
+    """Serve frontends by their dev servers."""
+    skip_build: bool = False
     verbose: bool = False
     log_format: Literal["text", "json"] = "text"
 
@@ -48,8 +53,9 @@ class Serving:
             _check_trio()
         if self.concurrency is not None and self.concurrency < 1:
             raise CommandError(f"--concurrency must be 1 or more, not {self.concurrency}.")
-        if not self.worker_timeout >= 0:
-            raise CommandError(f"--worker-timeout must be 0 or more, not {self.worker_timeout:g}.")
+        for option, value in (("worker", self.worker_timeout), ("api", self.api_timeout)):
+            if not value >= 0:
+                raise CommandError(f"--{option}-timeout must be 0 or more, not {value:g}.")
 
     def command(self) -> list[str]:
         """The words of a process that does the same, alone."""
@@ -60,9 +66,12 @@ class Serving:
             words += ["--redis-url", self.redis_url]
         words += ["--async-backend", self.async_backend, "--log-format", self.log_format]
         words += ["--worker-timeout", str(self.worker_timeout)]
+        words += ["--api-timeout", str(self.api_timeout)]
         if self.concurrency is not None:
             words += ["--concurrency", str(self.concurrency)]
-        words += [word for word in ("--uvloop", "--verbose") if getattr(self, word[2:])]
+        for option in ("uvloop", "verbose", "dev", "skip_build"):
+            if getattr(self, option):
+                words.append(f"--{option.replace('_', '-')}")
         return [*words, "--", *self.files]
 
 
@@ -73,17 +82,19 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
         serving: What, and how.
         lifeline: The way to the process that supervises this one.
     """
-    from upnext.cli.loader import choose, load_workers
+    from upnext.cli.loader import load_components
     from upnext.cli.panel import declare
     from upnext.runner import run_components
 
-    workers = load_workers(serving.files)
-    chosen = choose(workers, serving.only)
+    found = load_components(serving.files)
+    chosen = found.choose(serving.only)
     if serving.concurrency is not None:
-        for worker in chosen:
+        for worker in chosen.workers:
             worker.concurrency = serving.concurrency
     loop = f"{serving.async_backend} (uvloop)" if serving.uvloop else serving.async_backend
-    declared = declare(chosen, brokers=_brokers(chosen, serving.redis_url), backend=loop)
+    components = [*chosen.workers, *chosen.apis]
+    brokers = _brokers(components, serving.redis_url)
+    declared = declare(chosen.workers, chosen.apis, brokers=brokers, backend=loop)
     if lifeline is None:
         _show(declared, serving.log_format)
     else:
@@ -91,12 +102,15 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
 
         lifeline.declare({**declared.as_facts(), "folders": local_folders()})
     return run_components(
-        workers,
+        [*found.workers, *found.apis],
         redis_url=serving.redis_url,
         backend=serving.async_backend,
         use_uvloop=serving.uvloop,
-        only=[worker.name for worker in chosen],
+        only=[component.name for component in components],
         worker_timeout=serving.worker_timeout,
+        api_timeout=serving.api_timeout,
+        dev=serving.dev,
+        skip_build=serving.skip_build,
         lifeline=lifeline,
     )
 
@@ -127,7 +141,7 @@ def supervise_serving(
     return supervise(
         serving.command(),
         processes=processes,
-        grace=serving.worker_timeout,
+        grace=serving.api_timeout + serving.worker_timeout,
         roots=roots if reload else None,
         backend=serving.async_backend,
         on_declared=_Shown(serving.log_format, mode, notes).show,
@@ -173,6 +187,9 @@ def _show(
             "backend": declared.backend,
         }
         logger.info("worker %s is to run", worker.name, extra=facts)
+    for api in declared.apis:
+        facts = {"api": api.name, "url": api.url, "broker": ", ".join(declared.brokers)}
+        logger.info("api %s is to run", api.name, extra=facts)
 
 
 def _python() -> list[str]:
@@ -188,11 +205,11 @@ def _short(folder: str) -> str:
     return folder if near.startswith("..") else near
 
 
-def _brokers(workers: Sequence[Worker], redis_url: str | None) -> list[str]:
+def _brokers(components: Sequence[Worker | Api], redis_url: str | None) -> list[str]:
     from upnext.cli.broker import parse_address, read_settings
 
     settings, _ = read_settings()
-    urls = dict.fromkeys(redis_url or worker.redis_url or settings.redis_url for worker in workers)
+    urls = dict.fromkeys(redis_url or each.redis_url or settings.redis_url for each in components)
     return [
         parse_address(url).describe()
         if url

@@ -6,6 +6,7 @@ import math
 
 import anyio
 
+from upnext.client.inherited import inherited_budget
 from upnext.client.options import SubmitOptions
 from upnext.model.identity import new_job_id
 from upnext.model.job import NewJob
@@ -43,8 +44,8 @@ def new_job(
                 context.lender.parent = True
         if context.deadline is not None and (deadline is None or context.deadline < deadline):
             deadline = context.deadline
-    if budget is None or (own_budget is not None and own_budget < budget):
-        budget = own_budget
+    budgets = (budget, own_budget, inherited_budget())
+    budget = min((each for each in budgets if each is not None), default=None)
     return NewJob(
         id=job_id,
         function=definition.name,

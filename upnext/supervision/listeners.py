@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from upnext.api.server.listen import BACKLOG, refusal
 from upnext.errors import ConfigurationError
 
 __all__ = ["Listeners", "bind"]
-
-BACKLOG = 1024
-"""Connections that may wait to be accepted, while a process is replaced, too."""
 
 Place = tuple[str, str, int]
 """Whose it is, its host, its port."""
@@ -48,9 +46,7 @@ def bind(name: str, host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for listening in bound:
             listening.close()
-        raise ConfigurationError(
-            f"API {name!r} cannot listen on {host}:{port}: {error.strerror or error}"
-        ) from None
+        raise ConfigurationError(f"api {name}: {refusal(error, host, port)}") from None
     return bound
 
 

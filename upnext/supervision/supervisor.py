@@ -119,10 +119,10 @@ class Supervisor:
             if delay is None:
                 logger.error("%s before it was ready: giving up", ended)
                 self.failed = True
-                self.stop()
+                self.stop()  # which cancels this
             else:
                 logger.error("%s; starting it again in %.1f s", ended, delay)
-                await anyio.sleep(delay)
+            await anyio.sleep(inf if delay is None else delay)
 
     async def _live(self, number: int, ready: _Ready) -> _Ended:
         try:

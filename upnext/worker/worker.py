@@ -137,9 +137,3 @@ def as_context_manager(
     if isasyncgenfunction(lifespan):
         return asynccontextmanager(lifespan)
     return cast("Callable[[Worker], AbstractAsyncContextManager[Any]]", lifespan)
-
-
-def only_named(workers: Sequence[Worker], names: Sequence[str] | None) -> list[Worker]:
-    """The workers with these names, each once, in the order given; all of them for None."""
-    distinct = list(dict.fromkeys(workers))
-    return [worker for worker in distinct if names is None or worker.name in names]

@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions as known
 
 from upnext.cli.explain import FAILURE, USAGE, CommandError, explain, unknown
-from upnext.errors import ConfigurationError, JobNotFoundError
+from upnext.errors import ConfigurationError, JobNotFoundError, StaticBuildError
 from upnext.redis.embedded import EmbeddedServerError
 
 
@@ -38,6 +38,14 @@ def test_known_errors(error: Exception, code: int, line: str) -> None:
     assert explained.code == code
     assert str(explained).startswith(line)
     assert "\n" not in str(explained)
+
+
+def test_a_failed_build_shows_what_it_wrote() -> None:
+    explained = explain(StaticBuildError("/app", "npm ci", 1, ("a", "b"), limit=300))
+
+    assert explained is not None
+    assert str(explained) == "static files /app: `npm ci` ended with exit code 1"
+    assert (explained.details, explained.code) == ("a\nb", FAILURE)
 
 
 def test_a_defect_is_not_explained_away() -> None:

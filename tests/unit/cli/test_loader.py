@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from upnext.cli.explain import FAILURE, USAGE, CommandError
-from upnext.cli.loader import choose, collect, find_task, load_module, load_workers, own_frames
+from upnext.cli.loader import (
+    Components,
+    collect,
+    find_task,
+    folder_of,
+    load_components,
+    load_module,
+    load_workers,
+    own_frames,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -170,16 +179,49 @@ def workers(*names: str) -> list[Any]:
 
 
 def test_choose_by_name() -> None:
-    email, reports = all_of_them = workers("email", "reports")
+    email, reports = workers("email", "reports")
+    email_api: Any = SimpleNamespace(name="email")
+    everything = Components([email, reports], [email_api])
 
-    assert choose(all_of_them, []) == all_of_them
-    assert choose(all_of_them, ["reports", "email"]) == [email, reports]
-    assert choose(all_of_them, ["reports"]) == [reports]
+    assert everything.choose([]) == everything
+    assert everything.choose(["reports", "email"]) == everything
+    assert everything.choose(["reports"]) == Components([reports], [])
+    assert everything.choose(["email"]) == Components([email], [email_api])
 
 
 def test_a_name_that_nobody_has() -> None:
     with pytest.raises(CommandError, match=r"No worker named 'emial'\. Did you mean 'email'\?"):
-        choose(workers("email", "reports"), ["reports", "emial"])
+        Components(list(workers("email", "reports")), []).choose(["reports", "emial"])
+
+
+def test_apis_are_found_beside_workers_or_alone(tmp_path: Path) -> None:
+    (tmp_path / "both_l.py").write_text(
+        "import upnext\napi = upnext.Api('web')\nagain = api\n_hidden = upnext.Api('hidden')\n"
+        "worker = upnext.Worker('mail')\n"
+    )
+    (tmp_path / "alone_l.py").write_text("import upnext\napi = upnext.Api('alone')\n")
+
+    found = load_components(["both_l.py", "alone_l.py"])
+
+    assert [api.name for api in found.apis] == ["web", "alone"]
+    assert [worker.name for worker in found.workers] == ["mail"]
+    with pytest.raises(CommandError, match=r"No Worker found in alone_l\.py"):
+        load_workers(["alone_l.py"])
+
+
+def test_the_folder_of_a_target_is_known_without_importing_it(tmp_path: Path) -> None:
+    (tmp_path / "shop_f" / "deep").mkdir(parents=True)
+    for package in ("shop_f", "shop_f/deep"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "shop_f" / "deep" / "jobs.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "one.py").touch()
+
+    assert folder_of("shop_f/deep/jobs.py") == str(tmp_path)
+    assert folder_of("scripts/one.py") == str(tmp_path / "scripts")
+    assert folder_of("shop_f.deep.jobs") == str(tmp_path)
+    with pytest.raises(CommandError, match=r"There is no file missing\.py"):
+        folder_of("missing.py")
 
 
 def test_find_a_task() -> None:

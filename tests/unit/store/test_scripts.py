@@ -35,8 +35,12 @@ VERBS = {
     "dead",
     "replay",
     "purge",
+    "track",
+    "traffic",
+    "present",
+    "roster",
 }
-FILL_MEMORY = {"enqueue", "replay", "send", "cron"}
+FILL_MEMORY = {"enqueue", "replay", "send", "cron", "track"}
 """Refused when memory is full."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from anyio import to_thread
 from attrs import frozen
-from quart.globals import request as current_request
+from quart.globals import request_ctx
 from quart.wrappers import Request
 
 from upnext.api.answers import Answer
@@ -68,7 +68,7 @@ class Bound:
         async def view(**path: Any) -> Any:
             if simple:
                 return answer(await call(**path))
-            request: Request = current_request._get_current_object()  # pyright: ignore
+            request = request_ctx.request
             problems: list[Problem] | None = None
             try:
                 fill(path, request)

@@ -63,10 +63,11 @@ class BodyReader:
             InvalidInput: the body does not fit; it names each field.
             werkzeug.exceptions.HTTPException: it is not JSON by its header, too large or too slow.
         """
-        with anyio.move_on_after(request.body_timeout) as slow:
-            data = cast("bytes", await request.body)
-        if slow.cancelled_caught:
-            raise RequestTimeout
+        try:
+            with anyio.fail_after(request.body_timeout):
+                data = cast("bytes", await request.body)
+        except TimeoutError:
+            raise RequestTimeout from None
         if not data:
             if self.parameter.default is not MISSING:
                 return self.parameter.default

@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from attrs import field, frozen
 from quart.wrappers import Request
@@ -173,5 +173,5 @@ def words_of(hint: Any) -> str:
         return f"many of: {words_of(item_of(hint))}"
     if get_origin(hint) in (dict, typing.cast("Any", Mapping)) or hint is dict:
         return "an object"
-    name = cast("str", hint.__name__ if isinstance(hint, type) else str(hint))
+    name = hint.__name__ if isinstance(hint, type) else str(hint)
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"

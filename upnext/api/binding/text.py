@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from types import NoneType
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from upnext.contracts.codec.annotations import is_union
 from upnext.contracts.codec.unions import is_written_by_value, json_kinds
@@ -116,7 +116,7 @@ def _first_of(readers: list[Reader | None], hint: Any) -> Reader:
 def _through_converter(hint: Any) -> Reader:
     from upnext.contracts.codec.converter import converter  # heavy: only where it is needed
 
-    structure = cast("Callable[[Any, Any], Any]", converter().get_structure_hook(hint))
+    structure = converter().get_structure_hook(hint)
     if json_kinds(hint) & {"integer", "float"}:
         return lambda text: structure(_read_float(text), hint)
     return lambda text: structure(text, hint)

@@ -30,6 +30,7 @@ SEND_PATIENCE = 30.0
 LINGER = 1.0
 """Seconds to hear out a client whose request was answered before it was read: closed at once,
 the answer would be lost."""
+_ANSWER, _LENGTH = b"HTTP/1.1 ", b"\r\ncontent-length: "
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
@@ -49,7 +50,10 @@ class Connection:
     """Whether no request of it is under way."""
     _closing: bool = field(default=False, init=False)
     _reading: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
-    _sending: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
+    _writing: bool = field(default=False, init=False)
+    _written: anyio.Event | None = field(default=None, init=False)
+    """Set after the write under way, if somebody else waits to write."""
+    _held: bytes = field(default=b"", init=False)
     _protocol: Any = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -98,8 +102,13 @@ class Connection:
 
     async def _send(self, event: Any) -> None:
         if isinstance(event, RawData):
-            if event.data:
-                await self._write(event.data)
+            data = self._held + event.data if self._held else event.data
+            # The headers of an answer of known length travel with its first bytes.
+            if data is event.data and data.startswith(_ANSWER) and _LENGTH in data:
+                self._held = data
+            elif data:
+                self._held = b""
+                await self._write(data)
         elif isinstance(event, Updated):
             if event.idle:
                 self._be_idle()
@@ -110,16 +119,25 @@ class Connection:
             await self._close()
 
     async def _write(self, data: bytes) -> None:
-        async with self._sending:
-            try:
-                with anyio.fail_after(SEND_PATIENCE):
-                    await self.stream.send(data)
+        while self._writing:
+            if self._written is None:
+                self._written = anyio.Event()
+            await self._written.wait()
+        self._writing = True
+        try:
+            with anyio.move_on_after(SEND_PATIENCE) as slow:
+                await self.stream.send(data)
+            if not slow.cancelled_caught:
                 return
-            except TimeoutError:
-                logger.info("a client takes what it asked for too slowly; dropped")
-            except _GONE:
-                pass
-            self._reading.cancel()
+            logger.info("a client takes what it asked for too slowly; dropped")
+        except _GONE:
+            pass
+        finally:
+            self._writing = False
+            if self._written is not None:
+                self._written.set()
+                self._written = None
+        self._reading.cancel()
         await self._protocol.handle(Closed())
 
     async def _close(self) -> None:
@@ -150,4 +168,7 @@ def _address(stream: SocketStream, attribute: Any) -> tuple[str, int] | None:
         address = stream.extra(attribute)
     except (anyio.TypedAttributeLookupError, OSError):
         return None
-    return (address[0], address[1]) if isinstance(address, tuple) else None
+    if not isinstance(address, tuple):
+        return None
+    host, port = cast("tuple[Any, ...]", address)[:2]
+    return str(host), int(port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from attrs import frozen
 
 from upnext.api.bounded import Bounded
+from upnext.api.leaving import LEAVING, Leaving
 from upnext.api.ports import ASGIApp
 
 logger = logging.getLogger("upnext.api")
@@ -74,10 +75,14 @@ class Requests:
     ) -> Callable[[Any], Awaitable[None]]:
         """Start the app on a request; returns where to put what the client sends."""
         inbox = Bounded[Any](MOST_WAITING)
+        if scope["type"] == "http":
+            leaving = scope["extensions"][LEAVING] = Leaving(inbox)
+            self._group.start_soon(_answer, app, scope, inbox.get, send)
+            return leaving.put
         self._group.start_soon(_answer, app, scope, inbox.get, send)
         return inbox.put
 
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None:
         """Start a task beside the requests."""
         self._group.start_soon(function, *args)
 

@@ -35,7 +35,7 @@ async def listeners_on(
             local_host=host, local_port=port, backlog=BACKLOG, reuse_port=False
         )
     except OSError as error:
-        raise ConfigurationError(f"api {name}: {_words(error, host, port)}") from None
+        raise ConfigurationError(f"api {name}: {refusal(error, host, port)}") from None
     return [each for each in opened.listeners if isinstance(each, SocketListener)]
 
 
@@ -48,7 +48,8 @@ def url_of(listener: SocketListener) -> str:
     return f"http://{host}:{address[1]}"
 
 
-def _words(error: OSError, host: str, port: int) -> str:
+def refusal(error: OSError, host: str, port: int) -> str:
+    """Why an address cannot be listened on, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} of {host} is in use: stop what listens there, or choose another port"
     if error.errno == errno.EACCES:

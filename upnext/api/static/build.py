@@ -15,7 +15,7 @@ from upnext.api.static.mount import StaticMount
 from upnext.api.static.program import is_needless, program_of
 from upnext.errors import ConfigurationError, StaticBuildError
 
-__all__ = ["COMMAND_LIMIT", "build", "install_for_dev", "warn_of_missing"]
+__all__ = ["COMMAND_LIMIT", "build", "install_for_dev", "warn"]
 
 logger = logging.getLogger("upnext.api.static")
 
@@ -28,7 +28,7 @@ KEPT_LINES = 200
 async def build(mounts: Iterable[StaticMount], *, limit: float = COMMAND_LIMIT) -> None:
     """Install and build each mount that has an output to build, one after the other.
 
-    A project directory that is missing is left out: `warn_of_missing` says so. Several mounts of
+    A project directory that is missing is left out: `warn` says so. Several mounts of
     one directory are installed once.
 
     Raises:
@@ -60,10 +60,16 @@ async def install_for_dev(mounts: Iterable[StaticMount], *, limit: float = COMMA
             await _run(mount, "install", mount.install_steps, limit)
 
 
-def warn_of_missing(mounts: Iterable[StaticMount], *, built: bool) -> None:
-    """Name each mount that is not served because its directory is not there."""
+def warn(mounts: Iterable[StaticMount], *, built: bool) -> None:
+    """Name each mount that is not served for want of its directory, or served unbuilt."""
     for mount in mounts:
         if mount.served.is_dir():
+            if mount.package_manager is not None and mount.output is None:
+                logger.warning(
+                    "static files %s: without output= nothing is built, and all of %s is served",
+                    mount.path,
+                    mount.project,
+                )
             continue
         if not mount.project.is_dir():
             why = f"there is no directory {mount.project}"

@@ -46,18 +46,17 @@ def steps_of(command: str) -> tuple[Step, ...]:
         words = list(lexer)
     except ValueError as error:  # a quote or a backslash without its end
         raise ValueError(f"{command!r} cannot be read: {str(error).lower()}") from None
-    found: list[Step] = []
+    steps: list[Step] = []
     for part in _between_ands(command, words):
         count = 0
         while count < len(part) and _ASSIGNMENT.match(part[count]):
             count += 1
         if count == len(part):
             raise ValueError(f"{command!r} names no program to start")
-        variables = [word.partition("=") for word in part[:count]]
-        found.append(
-            Step(tuple(part[count:]), tuple((name, value) for name, _, value in variables))
-        )
-    return tuple(found)
+        pairs = [word.partition("=") for word in part[:count]]
+        variables = tuple((name, value) for name, _, value in pairs)
+        steps.append(Step(tuple(part[count:]), variables))
+    return tuple(steps)
 
 
 def _between_ands(command: str, words: list[str]) -> list[list[str]]:

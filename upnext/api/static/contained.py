@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from upnext.api.static.names import is_hidden
 
@@ -39,7 +39,7 @@ def locate(root: Path, names: Sequence[str]) -> tuple[tuple[str, ...], int] | No
         return None
 
 
-def open_located(root: Path, names: Sequence[str]) -> BinaryIO | None:
+def open_located(root: Path, names: Sequence[str]) -> BufferedReader | None:
     """Open a regular file by the names that `locate` gave; None if it is not there any more.
 
     It goes down one name at a time and follows no link, so a link that was put there meanwhile

@@ -18,7 +18,9 @@ __all__ = ["run_dev_server"]
 
 logger = logging.getLogger("upnext.api.static")
 
-_URL = re.compile(r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(:\d+)?(/[^\s'\"<>]*)?")
+_URL = re.compile(
+    r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])(?![\w.-]*\w)(:\d+)?(/[^\s'\"<>]*)?"
+)
 _ANYWHERE = ("0.0.0.0", "[::]")
 
 
@@ -52,7 +54,8 @@ async def run_dev_server(
             on_url(url)
 
     running = _Once(task_status)
-    for step in mount.dev_steps:
+    steps = mount.dev_steps
+    for step in steps:
         program = program_of(mount, step)
         try:
             code = await run_child(
@@ -68,7 +71,7 @@ async def run_dev_server(
             raise ConfigurationError(
                 f"static files {mount.path}: `{step}` cannot be started: {error.strerror}"
             ) from None
-        if code != 0 or step is mount.dev_steps[-1]:
+        if code != 0 or step is steps[-1]:
             logger.error(
                 "static files %s: the dev server `%s` ended with %s; start again to have it back",
                 mount.path,
@@ -87,7 +90,7 @@ def url_in(line: str) -> str | None:
     scheme = found[0].partition(":")[0]
     # A server that listens everywhere is reached here by this name.
     host = "localhost" if host in _ANYWHERE else host
-    return f"{scheme}://{host}{port or ''}{(path or '').rstrip('/')}/"
+    return f"{scheme}://{host}{port or ''}{(path or '').rstrip('/.,;)')}/"
 
 
 class _Once(TaskStatus[int]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
+from io import BufferedReader
 from threading import Lock
-from typing import BinaryIO
 
 from attrs import define, field
 from werkzeug.http import quote_etag
@@ -33,7 +33,7 @@ class Etags:
     _known: OrderedDict[Identity, str] = field(factory=OrderedDict[Identity, str], init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
-    def of(self, file: BinaryIO, facts: os.stat_result) -> str:
+    def of(self, file: BufferedReader, facts: os.stat_result) -> str:
         """The quoted tag of an open file, which is left at its start."""
         if facts.st_size > HASHED:
             return quote_etag(f"{facts.st_size:x}-{facts.st_mtime_ns:x}")

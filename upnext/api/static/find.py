@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +25,8 @@ class StaticFile:
     root: Path
     names: tuple[str, ...]
     """Below `root`, with links resolved."""
+    asked: tuple[str, ...]
+    """What the URL calls it, which a browser caches it by."""
     fallback: bool = False
     """It stands for a path that names no file, as the page of a single-page application."""
 
@@ -37,7 +39,10 @@ class Moved:
 
 
 def find(
-    mounts: Iterable[StaticMount], path: str, accept: str | None = None
+    mounts: Iterable[StaticMount],
+    path: str,
+    accept: str | None = None,
+    dev: Mapping[str, str | None] | None = None,
 ) -> StaticFile | Moved | None:
     """Find what a GET or HEAD of this path is answered with. Blocks on the disk.
 
@@ -48,10 +53,15 @@ def find(
         mounts: In any order.
         path: Of the URL, decoded once.
         accept: The request's Accept header.
+        dev: The address of each running dev server, None if not known yet, by path of its mount.
     """
     for mount in sorted(mounts, key=lambda mount: -len(mount.path)):
         rest = mount.rest_of(path)
-        if rest is not None and (root := real_directory(mount.served)):
+        if rest is None:
+            continue
+        if dev and mount.path in dev:
+            return _at_dev_server(dev[mount.path], rest, accept)
+        if (root := real_directory(mount.served)) is not None:
             return _find_below(mount, root, path, rest, accept)
     return None
 
@@ -65,8 +75,8 @@ def _find_below(
     if (found := locate(root, names)) is not None:
         real, mode = found
         if stat.S_ISREG(mode) and not path.endswith("/"):
-            return StaticFile(root, real)
-        if stat.S_ISDIR(mode) and (page := _page(root, (*real, INDEX))):
+            return StaticFile(root, real, names)
+        if stat.S_ISDIR(mode) and (page := _page(root, (*names, INDEX))):
             # Relative, so that it is right behind any proxy and never leads to another host.
             last = quote(path.rpartition("/")[2], safe="")
             return page if path.endswith("/") else Moved(f"./{last}/")
@@ -75,8 +85,16 @@ def _find_below(
     return None
 
 
+def _at_dev_server(url: str | None, rest: str, accept: str | None) -> Moved | None:
+    names = names_in(rest)
+    if url is None or names is None or not falls_back(rest, accept):
+        return None
+    slash = "/" if names and rest.endswith("/") else ""
+    return Moved(url + "/".join(quote(name, safe="") for name in names) + slash)
+
+
 def _page(root: Path, names: tuple[str, ...], *, fallback: bool = False) -> StaticFile | None:
     found = locate(root, names)
     if found is None or not stat.S_ISREG(found[1]):
         return None
-    return StaticFile(root, found[0], fallback)
+    return StaticFile(root, found[0], names, fallback)

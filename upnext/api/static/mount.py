@@ -67,7 +67,9 @@ def _below(instance: object, attribute: Field[Any], value: str | None) -> None:
 
 
 def _plain_path(value: Any) -> Any:
-    return value.rstrip("/") or "/" if isinstance(value, str) and value[:2] != "//" else value
+    if isinstance(value, str) and value.startswith("/") and not value.startswith("//"):
+        return value.removesuffix("/") or "/"
+    return value
 
 
 def _as_text(value: Any) -> Any:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
-from urllib.parse import quote
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskStatus
 from attrs import define, field
 
-from upnext.api.static.build import build, install_for_dev, warn_of_missing
+from upnext.api.static.build import build, install_for_dev, warn
 from upnext.api.static.child import GRACE
 from upnext.api.static.dev import run_dev_server
 from upnext.api.static.etags import Etags
 from upnext.api.static.find import Moved, StaticFile, find
 from upnext.api.static.mount import StaticMount
-from upnext.api.static.names import falls_back, names_in
 from upnext.api.static.package_manager import PackageManager
 from upnext.api.static.representation import Representation, represent
 from upnext.api.static.respond import App, Receive, Scope, Send, answer, header, send_file
@@ -97,11 +95,7 @@ class StaticMounts:
         """
         if method not in ("GET", "HEAD"):
             return None
-        for mount in sorted(self, key=lambda mount: -len(mount.path)):
-            rest = mount.rest_of(path)
-            if rest is not None and mount.path in self._dev:
-                return self._at_dev_server(mount, rest, accept)
-        return find(self, path, accept)
+        return find(self, path, accept, dict(self._dev))
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, fallback: App | None = None
@@ -147,7 +141,7 @@ class StaticMounts:
         if not skip_build:
             await build(others)
             await install_for_dev(for_dev)
-        warn_of_missing(others, built=not skip_build)
+        warn(others, built=not skip_build)
 
     async def run_dev(
         self,
@@ -186,13 +180,6 @@ class StaticMounts:
             )
         finally:
             del self._dev[mount.path]
-
-    def _at_dev_server(self, mount: StaticMount, rest: str, accept: str | None) -> Moved | None:
-        url, names = self._dev[mount.path], names_in(rest)
-        if url is None or names is None or not falls_back(rest, accept):
-            return None
-        slash = "/" if names and rest.endswith("/") else ""
-        return Moved(url + "/".join(quote(name, safe="") for name in names) + slash)
 
     async def _serve_file(self, scope: Scope, receive: Receive, send: Send) -> bool:
         if not self._mounts or scope["method"] not in ("GET", "HEAD"):

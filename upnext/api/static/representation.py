@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+from io import BufferedReader
 from mimetypes import MimeTypes
-from typing import BinaryIO
 
 from attrs import frozen
 from werkzeug.datastructures import Accept
@@ -60,7 +60,7 @@ _IMMUTABLE_FOLDERS = (("_app", "immutable"), ("_next", "static"))
 class Representation:
     """An open file, to be closed by whoever gets it, and what is said of it."""
 
-    file: BinaryIO
+    file: BufferedReader
     size: int
     etag: str
     last_modified: str
@@ -102,12 +102,12 @@ def represent(
         {
             "etag": etag,
             "last-modified": last_modified,
-            "cache-control": cache_control(found.names),
+            "cache-control": cache_control(found.asked),
             "x-content-type-options": "nosniff",
             **({"vary": ", ".join(vary)} if vary else {}),
         },
         {
-            "content-type": content_type(found.names[-1]),
+            "content-type": content_type(found.asked[-1]),
             "accept-ranges": "bytes",
             **({"content-encoding": coding} if coding else {}),
         },

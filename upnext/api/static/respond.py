@@ -32,8 +32,9 @@ def header(scope: Scope, name: bytes) -> str | None:
 async def answer(
     send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes = b""
 ) -> None:
-    """Send a whole answer."""
-    await _start(send, status, headers)
+    """Send a whole answer; the length of a body is added."""
+    length = [("content-length", str(len(body)))] if body else []
+    await _start(send, status, [*headers, *length])
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
@@ -52,22 +53,26 @@ async def send_file(this: Representation, scope: Scope, receive: Receive, send: 
         etag=this.etag,
         last_modified=this.last_modified,
     ):
-        return await answer(send, 304, this.headers.items())
+        await answer(send, 304, this.headers.items())
+        return
     headers = {**this.headers, **this.described}
     window = _window(this, scope)
     if window is None:
         whole = f"bytes */{this.size}"
         headers = {**this.headers, "content-range": whole, "content-length": "0"}
-        return await answer(send, 416, headers.items())
+        await answer(send, 416, headers.items())
+        return
     start, stop, status = window
     if status == 206:
         headers["content-range"] = f"bytes {start}-{stop - 1}/{this.size}"
     headers["content-length"] = str(stop - start)
     if scope["method"] == "HEAD":
-        return await answer(send, status, headers.items())
+        await answer(send, status, headers.items())
+        return
     await _start(send, status, headers.items())
     if stop - start <= CHUNK:
-        return await _send_chunks(this, start, stop, send)
+        await _send_chunks(this, start, stop, send)
+        return
     async with anyio.create_task_group() as group:
         group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
         await _send_chunks(this, start, stop, send)

@@ -90,6 +90,11 @@ class Backlog:
         self._pending = None
 
     @property
+    def empty(self) -> bool:
+        """Whether all that was gathered is written, and all single requests are."""
+        return self._pending is None and not self._slices and not self._book.sightings
+
+    @property
     def pressing(self) -> bool:
         """Whether counts that were gathered still wait."""
         return bool(self._slices)

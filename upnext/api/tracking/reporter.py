@@ -18,6 +18,8 @@ INTERVAL = 1.0
 """Seconds between two writes."""
 LAST_WRITE = 2.0
 """Seconds for what is left at the end."""
+RETRY_INTERVAL = 0.1
+"""Seconds until it is tried again then."""
 
 
 @define(eq=False)
@@ -46,11 +48,15 @@ class Reporter:
                     pass
         finally:
             with anyio.move_on_after(LAST_WRITE, shield=True):
-                self.backlog.gather(self.clock())
-                while await self._write_next():
-                    pass
+                await self._finish()
             if left := self.backlog.requests:
                 logger.warning("%s: %d requests served here are not counted", self.api, left)
+
+    async def _finish(self) -> None:
+        self.backlog.gather(self.clock())
+        while not self.backlog.empty:
+            if not await self._write_next():
+                await anyio.sleep(RETRY_INTERVAL)
 
     async def _write_next(self) -> bool:
         """Write one batch; False when there is none, or it cannot be written now."""

@@ -17,6 +17,7 @@ from quart.ctx import RequestContext, WebsocketContext
 from quart.globals import request_ctx, websocket_ctx
 from quart.signals import got_request_exception, got_serving_exception
 from quart.wrappers import Response
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import RoutingException
 
@@ -75,7 +76,7 @@ class APIQuart(Quart):
         plain = answer is error and not isinstance(error, RoutingException | InvalidInput)
         if not plain or not self.speaks_json or error.response is not None:
             return answer
-        headers = [pair for pair in error.get_headers() if pair[0] != "Content-Type"]
+        headers = Headers(pair for pair in error.get_headers() if pair[0] != "Content-Type")
         said = error.description if error.description != type(error).description else None
         body = dump({"detail": said or error.name})
         return Response(body, error.code, headers, content_type=JSON)

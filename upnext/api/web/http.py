@@ -7,9 +7,20 @@ from typing import Any, cast
 import anyio
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers import Request
+from quart.wrappers.response import DataBody
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from upnext.api.ports import Receive, Send
+from upnext.api.leaving import LEAVING, Leaving
+from upnext.api.ports import Receive
+
+SHORT = 1 << 16
+"""Bytes of a body that is read as a whole before its handler is called."""
+
+
+def _is_short(request: Request) -> bool:
+    if "transfer-encoding" in request.headers:
+        return False
+    return (request.content_length or 0) <= SHORT
 
 
 class HTTPConnection(ASGIHTTPConnection):
@@ -19,18 +30,41 @@ class HTTPConnection(ASGIHTTPConnection):
     the handler.
     """
 
-    async def __call__(self, receive: Receive, send: Send) -> None:
-        request = self._create_request_from_scope(cast("Any", send))
+    async def __call__(self, receive: Any, send: Any) -> None:
+        request = self._create_request_from_scope(send)
+        self._answered = False
+        self._leaving = cast(
+            "Leaving | None", cast("Any", self.scope).get("extensions", {}).get(LEAVING)
+        )
+        if self._leaving is not None and _is_short(request):
+            await self._answer_short(request, receive, send, self._leaving)
+            return
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._hear, request, receive, group.cancel_scope)
             try:
-                await self.handle_request(request, cast("Any", send))
+                await self.handle_request(request, send)
             except Exception as error:  # outside of the group it is not in a group itself
                 failure = error
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+    async def _answer_short(
+        self, request: Request, receive: Receive, send: Any, leaving: Leaving
+    ) -> None:
+        """Read the body first; then nothing is left to hear of the client but his end."""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            request.body.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        request.body.set_complete()
+        with anyio.CancelScope() as scope:
+            leaving.cancels(scope)
+            await self.handle_request(request, send)
 
     async def _hear(self, request: Request, receive: Receive, scope: anyio.CancelScope) -> None:
         while True:
@@ -40,7 +74,8 @@ class HTTPConnection(ASGIHTTPConnection):
                 if not message.get("more_body", False):
                     request.body.set_complete()
             elif message["type"] == "http.disconnect":
-                scope.cancel()
+                if not self._answered:
+                    scope.cancel()
                 return
 
     async def handle_request(self, request: Request, send: Any) -> None:
@@ -58,6 +93,10 @@ class HTTPConnection(ASGIHTTPConnection):
             "headers": headers,
         }
         await send(start)
+        if isinstance(getattr(response, "response", None), DataBody):
+            data = b"".join([part async for part in response.response])
+            await self._complete(send, data)
+            return
         if isinstance(response, WerkzeugResponse):
             for part in cast("Any", response).iter_encoded():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
@@ -66,4 +105,11 @@ class HTTPConnection(ASGIHTTPConnection):
                 async for part in body:
                     data = part.encode() if isinstance(part, str) else part
                     await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._complete(send, b"")
+
+    async def _complete(self, send: Any, data: bytes) -> None:
+        # With this the client may leave; what the app does afterwards is not cancelled.
+        self._answered = True
+        if self._leaving is not None:
+            self._leaving.spares()
+        await send({"type": "http.response.body", "body": data, "more_body": False})

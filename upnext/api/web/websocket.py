@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from quart.asgi import ASGIWebsocketConnection
 from quart.signals import websocket_received
 
 from upnext.api.bounded import Bounded
-from upnext.api.ports import Receive, Send
+from upnext.api.ports import Receive
 
 MOST_WAITING = 16
 """Messages that were received and not asked for; then the client is held up."""
@@ -22,13 +22,13 @@ class WebsocketConnection(ASGIWebsocketConnection):
         super().__init__(app, scope)
         self.queue: Any = Bounded[Any](MOST_WAITING)
 
-    async def __call__(self, receive: Receive, send: Send) -> None:
-        websocket = self._create_websocket_from_scope(cast("Any", send))
+    async def __call__(self, receive: Any, send: Any) -> None:
+        websocket = self._create_websocket_from_scope(send)
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._hear, receive, group.cancel_scope)
             try:
-                await self.handle_websocket(websocket, cast("Any", send))
+                await self.handle_websocket(websocket, send)
             except Exception as error:
                 failure = error
             group.cancel_scope.cancel()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from upnext.cli.options import AsyncBackend, Concurrency, LogFormat, Only, RedisUrl, Uvloop, Verbose
+from upnext.cli.options import AsyncBackend, Concurrency, Flag, LogFormat, Only, RedisUrl, Verbose
 
 EXAMPLES = """Examples:
 
   upnext dev app.py
   upnext dev app.py --async-backend trio"""
 
+API_TIMEOUT = 1.0
 WORKER_TIMEOUT = 2.0
-"""Seconds: whoever presses Ctrl+C at a desk waits for it."""
+"""Seconds: whoever presses Ctrl+C at a desk waits for both."""
 
 
 def dev(
@@ -18,20 +19,21 @@ def dev(
     only: Only = (),
     redis_url: RedisUrl = None,
     async_backend: AsyncBackend = "asyncio",
-    uvloop: Uvloop = False,
+    uvloop: Flag = False,
     concurrency: Concurrency = None,
     verbose: Verbose = False,
     log_format: LogFormat = "text",
 ) -> int:
-    """Run the workers in files, and start anew whenever their source changes, until Ctrl+C.
+    """Run the workers and APIs in files, and start anew whenever source changes, until Ctrl+C.
 
-    Jobs that run get two seconds to finish, at a change and at Ctrl+C; then they go back to the
-    queue. Without a broker an embedded one is started, and kept from one start to the next.
+    Requests that are open get a second to finish, and jobs that run two, at a change and at
+    Ctrl+C; then the jobs go back to the queue. Frontends run in their dev servers. Without a
+    broker an embedded one is started, and kept from one start to the next.
 
     Args:
         files: Python files, or modules such as package.module.
-        only: Run the worker of this name alone; may be repeated.
-        async_backend: The event loop that runs the workers.
+        only: Run the worker or API of this name alone; may be repeated.
+        async_backend: The event loop that runs them.
         uvloop: Use uvloop for the asyncio backend (needs upnext[uvloop]).
         concurrency: Jobs that each worker runs at once, instead of what its code says.
         verbose: Log what is of interest to developers only.
@@ -48,6 +50,8 @@ def dev(
         uvloop=uvloop,
         concurrency=concurrency,
         worker_timeout=WORKER_TIMEOUT,
+        api_timeout=API_TIMEOUT,
+        dev=True,
         verbose=verbose,
         log_format=log_format,
     )

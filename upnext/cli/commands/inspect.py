@@ -1,4 +1,4 @@
-"""`upnext inspect`: how tasks are declared."""
+"""`upnext inspect`: how routes and tasks are declared."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ EXAMPLES = """Examples:
 
 
 def inspect_(*files: str, as_json: AsJson = False) -> None:
-    """Show how the tasks in files are declared.
+    """Show how the routes and tasks in files are declared.
 
     Args:
         files: Python files, or modules such as package.module.
     """
     from upnext.cli.declared import described, inspection
-    from upnext.cli.loader import load_workers
+    from upnext.cli.loader import load_components
     from upnext.cli.render import open_console, print_json
 
-    workers = load_workers(files)
+    found = load_components(files)
     if as_json:
-        print_json(described(workers))
+        print_json(described(found.workers, found.apis))
     else:
-        open_console().print(inspection(workers))
+        open_console().print(inspection(found.workers, found.apis))

@@ -1,4 +1,4 @@
-"""`upnext list`: what workers there are."""
+"""`upnext list`: what workers and APIs there are."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ EXAMPLES = """Examples:
 
 
 def list_(*files: str) -> None:
-    """List the workers in files and their tasks.
+    """List the APIs and workers in files, and their tasks.
 
     Args:
         files: Python files, or modules such as package.module.
     """
     from upnext.cli.declared import listing
-    from upnext.cli.loader import load_workers
+    from upnext.cli.loader import load_components
     from upnext.cli.render import open_console
 
-    workers = load_workers(files)
-    open_console().print(listing(workers))
+    found = load_components(files)
+    open_console().print(listing(found.workers, found.apis))

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from tests.support.asgi import Server, answer, ok, start
+from tests.support.counted import Server, answer, ok, start
 from upnext.api.tracking.ports import Message, Receive, Scope, Send
 
 

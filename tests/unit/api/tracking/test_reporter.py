@@ -166,6 +166,13 @@ async def test_at_the_end_it_writes_the_rest() -> None:
     assert len(api.store.calls) == 1
 
 
+async def test_at_the_end_it_tries_again_as_long_as_there_is_time() -> None:
+    async with reporting() as api:
+        api.store.errors = [LostConnectionError("cut")] * 3
+        api.serve()
+    assert (api.store.requests, len(api.store.calls)) == (1, 4)
+
+
 async def test_cancelled_in_the_middle_of_a_write_it_repeats_that() -> None:
     async with reporting() as api:
         api.store.takes = INTERVAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from tests.support.asgi import Server, ok
+from tests.support.counted import Server, ok
 from upnext.api.tracking import ApiTrackingConfig, Tracker
 from upnext.api.tracking.presence import INTERVAL
 from upnext.model.traffic import Period

@@ -11,32 +11,27 @@ the workers drain. One component that ends by itself stops the others the same w
 from __future__ import annotations
 
 import logging
-import os
 import signal
-from collections.abc import Callable, Sequence
-from functools import partial
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskStatus
-from attrs import define, evolve, field
-from redis.exceptions import RedisError
+from attrs import define, field
 
-from upnext.client.connect import bounds_of
-from upnext.contracts.keys import Keys
 from upnext.redis.embedded import EmbeddedServer, EmbeddedServerError
 from upnext.redis.pool import current_link
 from upnext.redis.url import Address
-from upnext.settings import Settings
-from upnext.store.blocking import BlockingStore
-from upnext.store.bounds import Bounds
-from upnext.store.store import Store
+from upnext.service.surroundings import Surroundings
+from upnext.service.working import work
 from upnext.supervision.lifeline import Lifeline
-from upnext.worker.compose import compose_worker
-from upnext.worker.lifespan import LifespanError
 from upnext.worker.shutdown import Shutdown
-from upnext.worker.supervisor import run_worker
 from upnext.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from upnext.api.api import Api  # a process without an API does not load what serves one
 
 __all__ = ["Service"]
 
@@ -44,51 +39,71 @@ logger = logging.getLogger("upnext.runner")
 
 REVIVE_INTERVAL = 1.0
 """Seconds between two looks at whether the embedded server is connected; a look costs nothing."""
+API_MARGIN = 12.0
+"""Seconds beyond their timeout in which APIs end by themselves: an app's own stop has 10."""
 ONE_SIGNAL = 0.5
 """Seconds within which signals count as one: many tools send theirs to the process and to its
 group."""
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Service:
     """The components of one process, in one event loop."""
 
     workers: Sequence[Worker]
-    settings: Settings
-    url: str | None
-    """The broker of components that name none themselves."""
+    apis: Sequence[Api] = ()
+    around: Surroundings
     server: EmbeddedServer | None
     worker_timeout: float
+    """Seconds of grace for jobs that run."""
+    api_timeout: float
+    """Seconds of grace for open requests, before that."""
+    dev: bool = False
+    """Whether frontends are served by their dev servers."""
+    skip_build: bool = False
+    sockets: Mapping[Api, Sequence[socket.socket]] = field(factory=dict[Any, Any])
+    """What listens already, by the API it belongs to."""
     lifeline: Lifeline | None = None
     """The way to the process that supervises this one."""
     failed: bool = field(default=False, init=False)
     _stopping: anyio.Event = field(factory=anyio.Event, init=False)
+    _serving: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    """Around all APIs; cancelled, it cancels their requests."""
     _shutdowns: list[Shutdown] = field(factory=list[Shutdown], init=False)
 
     async def run(self) -> None:
         """Run all components; when one ends by itself, end the others too."""
         self._shutdowns = [Shutdown(self.worker_timeout) for _ in self.workers]
-        readiness = _Readiness(len(self.workers), self._say_ready)
-        async with anyio.create_task_group() as around:
-            await around.start(self._heed_signals)
+        readiness = _Readiness(len(self.workers) + len(self.apis), self._say_ready)
+        async with anyio.create_task_group() as outermost:
+            await outermost.start(self._heed_signals)
             if self.server is not None:
-                around.start_soon(self._revive, self.server)
+                outermost.start_soon(self._revive, self.server)
             if self.lifeline is not None:
-                around.start_soon(self._heed_parent, self.lifeline)
+                outermost.start_soon(self._heed_parent, self.lifeline)
             async with anyio.create_task_group() as working:
                 for worker, shutdown in zip(self.workers, self._shutdowns, strict=True):
-                    run = partial(self._run_worker, worker, shutdown, readiness)
-                    working.start_soon(run, name=worker.name)
+                    working.start_soon(
+                        self._work, worker, shutdown, readiness, name=f"worker {worker.name}"
+                    )
+                with self._serving:
+                    async with anyio.create_task_group() as serving:
+                        for api in self.apis:
+                            serving.start_soon(self._serve, api, readiness, name=f"api {api.name}")
                 await self._stopping.wait()
                 for shutdown in self._shutdowns:
                     shutdown.begin_drain()
-            around.cancel_scope.cancel()
+            outermost.cancel_scope.cancel()
 
     def _begin_stop(self) -> None:
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self._stopping.set()
+            # Every API keeps to its timeout; this is for one that cannot.
+            self._serving.deadline = anyio.current_time() + self.api_timeout + API_MARGIN
 
     def _stop_now(self) -> None:
         self._begin_stop()
+        self._serving.cancel()
         for shutdown in self._shutdowns:
             shutdown.stop_now()
 
@@ -96,36 +111,25 @@ class Service:
         if self.lifeline is not None:
             self.lifeline.ready()
 
-    async def _run_worker(
+    async def _work(
         self, worker: Worker, shutdown: Shutdown, task_status: TaskStatus[None]
     ) -> None:
-        address = Address.parse(worker.redis_url or self.url or "")
-        queue = worker.queue_config.over(self.settings.queue)
-        keys = Keys(self.settings.workspace_id)
-        bounds = bounds_of(evolve(self.settings, queue=queue))
-        store = Store(current_link(address, name=f"upnext-{worker.name}"), keys, bounds)
-        try:
-            logger.info("worker %s connects to %s", worker.name, address.describe())
-            await store.now()  # an unreachable broker is found out before anything is started
-            parts = compose_worker(
-                worker,
-                store=store,
-                keys=keys,
-                queue=queue,
-                open_blocking_store=partial(_open_blocking_store, address, keys, bounds),
-                pace=self.settings.pace,
-            )
-            logger.info("worker %s started as %s", worker.name, parts.worker)
-            report = await run_worker(parts, shutdown, _give_up, task_status=task_status)
-        except (RedisError, LifespanError) as error:
-            logger.error("worker %s: %s", worker.name, error)
-            self.failed = True
-        except Exception:  # the other components are ended before the process is
-            logger.exception("worker %s crashed", worker.name)
-            self.failed = True
-        else:
-            self.failed |= not report.clean
-            logger.info("worker %s stopped", worker.name)
+        self.failed |= not await work(worker, self.around, shutdown, task_status)
+        self._begin_stop()
+
+    async def _serve(self, api: Api, task_status: TaskStatus[None]) -> None:
+        from upnext.service.serving import serve
+
+        self.failed |= not await serve(
+            api,
+            self.around,
+            sockets=self.sockets.get(api, ()),
+            stopping=self._stopping,
+            timeout=self.api_timeout,
+            dev=self.dev,
+            skip_build=self.skip_build,
+            task_status=task_status,
+        )
         self._begin_stop()
 
     async def _revive(self, server: EmbeddedServer) -> None:
@@ -175,13 +179,3 @@ class _Readiness:
         self.missing -= 1
         if self.missing == 0:
             self.on_all()
-
-
-def _open_blocking_store(address: Address, keys: Keys, bounds: Bounds) -> BlockingStore:
-    return BlockingStore(address.blocking_client(), keys, bounds)
-
-
-async def _give_up(names: list[str]) -> None:
-    """End a process that jobs which swallow their cancellation would keep for ever."""
-    logging.shutdown()
-    os._exit(1)

@@ -1,0 +1,1 @@
+"""The documentation of an API: an OpenAPI document from its signatures, and a page to read it."""

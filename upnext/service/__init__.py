@@ -1,0 +1,1 @@
+"""One process: its workers and APIs in one tree, and how it ends."""
