@@ -67,12 +67,13 @@ class Service:
     """The way to the process that supervises this one."""
     failed: bool = field(default=False, init=False)
     _stopping: anyio.Event = field(factory=anyio.Event, init=False)
-    _serving: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    _serving: anyio.CancelScope = field(init=False)
     """Around all APIs; cancelled, it cancels their requests."""
     _shutdowns: list[Shutdown] = field(factory=list[Shutdown], init=False)
 
     async def run(self) -> None:
         """Run all components; when one ends by itself, end the others too."""
+        self._serving = anyio.CancelScope()
         self._shutdowns = [Shutdown(self.worker_timeout) for _ in self.workers]
         readiness = _Readiness(len(self.workers) + len(self.apis), self._say_ready)
         async with anyio.create_task_group() as outermost:
