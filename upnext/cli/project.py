@@ -78,14 +78,13 @@ def check_place(directory: Path, paths: Collection[str], *, force: bool) -> None
     Raises:
         CommandError: Something is in the way; the line names it.
     """
-    if os.path.lexists(directory) and not os.path.isdir(directory):
-        raise CommandError(f"{directory} is a file: name a directory.")
     for path in paths:
         target = directory / path
         if os.path.isdir(target):
             raise CommandError(f"{target} is a directory, and a file has to go there.")
-        if os.path.lexists(target.parent) and not os.path.isdir(target.parent):
-            raise CommandError(f"{target.parent} is a file, and a directory has to go there.")
+        above = next(folder for folder in target.parents if os.path.lexists(folder))
+        if not os.path.isdir(above):
+            raise CommandError(f"{above} is a file, and a directory has to go there.")
     there = [path for path in paths if os.path.lexists(directory / path)]
     if there and not force:
         raise CommandError(
