@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,30 +27,35 @@ class WorkerProcess:
 
     def __init__(
         self,
-        url: str,
+        url: str | None,
         *options: str,
         env: Mapping[str, str] | None = None,
         program: Path = SERVICE,
+        command: str = "run",
+        cwd: Path = ROOT,
     ) -> None:
         self.lines: list[str] = []
         self._news = threading.Condition()
+        broker = [] if url is None else ["--redis-url", url]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "upnext", "run", str(program), "--redis-url", url, *options],
+            [sys.executable, "-m", "upnext", command, str(program), *broker, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=ROOT,
+            cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, text: str, within: float = 30.0) -> str:
-        """The first line that contains a text."""
+    def wait_for(self, text: str, within: float = 30.0, count: int = 1) -> str:
+        """The first line that contains a text; or that one of a count which completes it."""
 
         def found() -> str | None:
-            return next((line for line in self.lines if text in line), None)
+            return next(
+                islice((line for line in self.lines if text in line), count - 1, None), None
+            )
 
         with self._news:
             if not self._news.wait_for(lambda: found() or self.process.poll() is not None, within):

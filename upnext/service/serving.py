@@ -16,12 +16,16 @@ from upnext.api.serve import serve_api
 from upnext.api.tracking import Tracker
 from upnext.client.connect import bounds_of
 from upnext.errors import UpNextError
+from upnext.service.ending import Ending
 from upnext.service.surroundings import Surroundings
 from upnext.store.store import Store
 
 __all__ = ["endpoints_of", "serve"]
 
 logger = logging.getLogger("upnext.runner")
+
+ANSWER_LIMIT = 0.5
+"""Seconds in which requests whose time is over are answered so."""
 
 
 async def serve(
@@ -60,20 +64,22 @@ async def serve(
             f"{method} {route.path}" for route in api.routes for method in route.methods
         ],
     )
+    ending = Ending()
     try:
         if not await _prepare(api, stopping, dev=dev, skip_build=skip_build):
             return True
         async with anyio.create_task_group() as beside:
             beside.start_soon(tracker.run, name="tracking")
+            beside.start_soon(_end_requests, ending, stopping, timeout)
             if dev:
                 await beside.start(api.static_files.run_dev)
             await serve_api(
                 api,
                 sockets=sockets,
                 stopping=stopping,
-                timeout=timeout,
+                timeout=timeout + ANSWER_LIMIT,
                 store=_Broker(store),
-                outer=[tracker.middleware],
+                outer=[tracker.middleware, ending.middleware],
                 task_status=_Listening(api, tracker, task_status),
             )
             beside.cancel_scope.cancel()
@@ -100,6 +106,11 @@ def _leaves(errors: BaseExceptionGroup[UpNextError]) -> list[UpNextError]:
     for error in errors.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
+
+
+async def _end_requests(ending: Ending, stopping: anyio.Event, timeout: float) -> None:
+    await stopping.wait()
+    ending.begin(timeout)
 
 
 async def _prepare(api: Api, stopping: anyio.Event, *, dev: bool, skip_build: bool) -> bool:

@@ -115,13 +115,14 @@ class Service:
     async def _work(
         self, worker: Worker, shutdown: Shutdown, task_status: TaskStatus[None]
     ) -> None:
-        self.failed |= not await work(worker, self.around, shutdown, task_status)
+        if not await work(worker, self.around, shutdown, task_status):
+            self.failed = True
         self._begin_stop()
 
     async def _serve(self, api: Api, task_status: TaskStatus[None]) -> None:
         from upnext.service.serving import serve
 
-        self.failed |= not await serve(
+        well = await serve(
             api,
             self.around,
             sockets=self.sockets.get(api, ()),
@@ -131,6 +132,8 @@ class Service:
             skip_build=self.skip_build,
             task_status=task_status,
         )
+        if not well:
+            self.failed = True
         self._begin_stop()
 
     async def _revive(self, server: EmbeddedServer) -> None:

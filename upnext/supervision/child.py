@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -147,6 +147,8 @@ class ChildProcesses:
     listeners: Listeners
     embed_now: Callable[[], None]
     declared: Callable[[dict[str, Any]], None]
+    environment: Mapping[str, str] = field(factory=dict[str, str])
+    """What is set for them besides."""
     _embedding: anyio.Lock = field(factory=anyio.Lock, init=False)
 
     def begin(self) -> None:
@@ -166,7 +168,7 @@ class ChildProcesses:
                     stdin=None,
                     stdout=None,
                     stderr=None,
-                    env={**os.environ, messages.VARIABLE: str(theirs.fileno())},
+                    env={**os.environ, **self.environment, messages.VARIABLE: f"{theirs.fileno()}"},
                     pass_fds=(theirs.fileno(),),
                     # A Ctrl-C of the terminal is for the parent alone, which passes it on.
                     start_new_session=True,

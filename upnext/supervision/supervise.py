@@ -60,6 +60,7 @@ async def _supervise(
     if roots is not None:
         from upnext.supervision.changes import Source
 
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells what we tell
         source = Source(list(roots))
 
     def declared(facts: dict[str, Any]) -> None:
@@ -67,7 +68,10 @@ async def _supervise(
             source.include(facts.get("folders", ()))
         on_declared(facts)
 
-    children = ChildProcesses(command, listeners, broker.hold, declared)
+    # Compiled files are told apart by the second: an edit in the second of the last start would
+    # run the old code.
+    environment = {} if source is None else {"PYTHONDONTWRITEBYTECODE": "1"}
+    children = ChildProcesses(command, listeners, broker.hold, declared, environment)
     supervisor = Supervisor(
         children, processes, grace, changes=None if source is None else source.changes
     )
