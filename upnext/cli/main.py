@@ -16,6 +16,7 @@ from upnext.cli.commands import (
     dev,
     events,
     health,
+    init,
     inspect,
     list,  # noqa: A004
     pause,
@@ -36,6 +37,7 @@ the Redis or Valkey that UPNEXT_REDIS_URL names, or else an embedded one in
 
 EXAMPLES = """Examples:
 
+  upnext init shop                    write a new project into shop/
   upnext run app.py                   run every worker in app.py
   upnext dev app.py                   the same, and anew whenever source changes
   upnext call app.py add a=1 b=2      run one task here and now
@@ -55,6 +57,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     end_of_options_delimiter="--",
 )
+app.command(init.init, usage="Usage: upnext init DIRECTORY [OPTIONS]", help_epilogue=init.EXAMPLES)
 app.command(run.run, usage="Usage: upnext run FILES... [OPTIONS]", help_epilogue=run.EXAMPLES)
 app.command(dev.dev, usage="Usage: upnext dev FILES... [OPTIONS]", help_epilogue=dev.EXAMPLES)
 app.command(
