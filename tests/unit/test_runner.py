@@ -13,14 +13,14 @@ from upnext import ConfigurationError, Worker
 
 @pytest.mark.parametrize("wrong", ["worker", Worker, None])
 def test_what_is_no_worker_is_refused(wrong: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"upnext.run\(\) runs workers, not"):
+    with pytest.raises(ConfigurationError, match=r"upnext.run\(\) runs workers and APIs, not"):
         upnext.run(Worker("test"), wrong)  # type: ignore[arg-type]
 
 
 def test_there_must_be_something_to_run() -> None:
-    with pytest.raises(ConfigurationError, match="there is no worker to run"):
+    with pytest.raises(ConfigurationError, match="there is no worker and no API to run"):
         upnext.run()
-    with pytest.raises(ConfigurationError, match="there is no worker to run"):
+    with pytest.raises(ConfigurationError, match="there is no worker and no API to run"):
         upnext.run(Worker("test"), only=["other"])
 
 
