@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 
 import anyio
 from attrs import define, field
@@ -16,6 +17,10 @@ class Shutdown:
 
     A soft stop cancels intake and gives what runs `grace` seconds. A hard stop, or the end of
     the grace, cancels running jobs; they go back to the queue without spending an attempt.
+
+    The end of the grace is no deadline of the hard scope: jobs would see it as their own
+    (`anyio.current_effective_deadline`) and pass it on to the jobs that they wait for, which are
+    to run on when this worker is gone.
     """
 
     grace: float
@@ -24,6 +29,7 @@ class Shutdown:
     """Around what comes before intake: any stop cancels it."""
     soft: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     hard: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    _grace_ends: float = field(default=inf, init=False)
     _asked: anyio.Event = field(factory=anyio.Event, init=False)
     _insisted: anyio.Event = field(factory=anyio.Event, init=False)
 
@@ -38,7 +44,7 @@ class Shutdown:
         """Take nothing new in, finish what runs within the grace. Once is enough."""
         if not self._asked.is_set():
             self._asked.set()
-            self.hard.deadline = min(self.hard.deadline, anyio.current_time() + self.grace)
+            self._grace_ends = anyio.current_time() + self.grace
             self.starting.cancel("shutdown")
             self.soft.cancel("shutdown")
 
@@ -52,8 +58,9 @@ class Shutdown:
     def draining(self) -> bool:
         return self._asked.is_set()
 
-    async def hard_begins(self) -> None:
-        """Return when running jobs are being cancelled."""
+    async def keep_time(self) -> None:
+        """Begin the hard stop when the grace is over; return when one has begun."""
         await self._asked.wait()
-        with anyio.move_on_at(self.hard.deadline):
+        with anyio.move_on_at(self._grace_ends):
             await self._insisted.wait()
+        self.stop_now()

@@ -249,8 +249,8 @@ async def _watch_unwinding(
     flushed: anyio.Event,
     on_stuck: Callable[[list[str]], Awaitable[None]],
 ) -> None:
-    """See to it that a job which swallows its cancellation does not keep the process."""
-    await shutdown.hard_begins()
+    """End the grace, and see that a job which swallows its cancellation keeps no process."""
+    await shutdown.keep_time()
     await anyio.sleep(UNWIND_LIMIT)
     stuck = parts.running.jobs()
     if not stuck:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import anyio
 from anyio.lowlevel import checkpoint
 
@@ -33,6 +35,7 @@ async def test_the_grace_ends_what_a_soft_stop_leaves() -> None:
     shutdown, ended = Shutdown(30), []
     began = anyio.current_time()
     async with anyio.create_task_group() as group:
+        group.start_soon(shutdown.keep_time)
         group.start_soon(run, shutdown, ended)
         await anyio.sleep(1)
         shutdown.begin_drain()
@@ -53,10 +56,21 @@ async def test_the_beginning_of_the_hard_stop_is_told() -> None:
         shutdown = Shutdown(grace)
         began = anyio.current_time()
         async with anyio.create_task_group() as group:
-            group.start_soon(shutdown.hard_begins)
+            group.start_soon(shutdown.keep_time)
             await checkpoint()
             shutdown.stop()
             if hard_after is not None:
                 await anyio.sleep(hard_after)
                 shutdown.stop()
         assert anyio.current_time() - began == (hard_after or grace)
+
+
+async def test_the_grace_is_no_deadline_of_what_runs() -> None:
+    shutdown, seen = Shutdown(30), list[float]()
+    async with anyio.create_task_group() as group:
+        group.start_soon(shutdown.keep_time)
+        with shutdown.hard:
+            shutdown.stop()
+            seen.append(anyio.current_effective_deadline())
+        shutdown.stop()
+    assert seen == [inf]

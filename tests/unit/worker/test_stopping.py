@@ -89,3 +89,28 @@ async def test_nothing_is_lost(hard: bool, prefetch: int, full: bool) -> None:
                 assert steps > 5
                 return
     raise AssertionError("the jobs never ended")
+
+
+async def test_who_drains_sets_no_deadline_to_jobs_that_are_waited_for() -> None:
+    """They are for whichever worker goes on, however long this one has left."""
+    worker = Worker("test", concurrency=1)
+    started, draining = anyio.Event(), anyio.Event()
+
+    @worker.task
+    async def child() -> None: ...
+
+    @worker.task
+    async def parent() -> None:
+        started.set()
+        await draining.wait()
+        await child.wait()
+
+    async with running(worker, grace=5) as tree:
+        await parent.submit()
+        await started.wait()
+        tree.shutdown.begin_drain()
+        draining.set()
+        await tree.stop()
+        [waiting] = tree.store.queues[tree.store.keys.function("child")].jobs.values()
+        assert waiting.status is JobStatus.QUEUED
+        assert waiting.deadline is None or waiting.deadline > waiting.created + 60_000
