@@ -115,7 +115,7 @@ def load_module(target: str) -> ModuleType:
             ' put that under `if __name__ == "__main__":`.',
             code=FAILURE,
         ) from error
-    except Exception as error:
+    except Exception as error:  # an import runs the user's code, which may raise anything
         raise _broken(target, error) from error
 
 

@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output left (`upnext list … | head`); spare the exit a second try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except Exception as error:
+    except Exception as error:  # the last place where a line can be made of it
         problem = explain(error)
         if problem is not None:
             return _complain(problem)

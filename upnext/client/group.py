@@ -74,7 +74,7 @@ async def group(
             try:
                 with made.block:
                     yield made
-            except Exception as error:
+            except Exception as error:  # a nursery's rule: it joins those of the jobs
                 made.block_errors.append(error)
                 made.stop(f"the block that submitted it raised {type(error).__name__}")
             await made.finish()

@@ -73,7 +73,7 @@ async def gather(
     async def wait_for(place: int) -> None:
         try:
             values[place] = await jobs.value(place)
-        except Exception as error:
+        except Exception as error:  # whatever an awaitable raises: see return_exceptions
             if return_exceptions:
                 values[place] = error
                 return
@@ -119,7 +119,7 @@ async def map_tasks(
             args, kwargs = _spread(given)
             try:
                 values[place] = (await task.wait(*args, **kwargs)).value
-            except Exception as error:
+            except Exception as error:  # raised as it is when the others have ended
                 errors.append(error)
                 group.cancel_scope.cancel("another one failed")
                 return
@@ -163,7 +163,7 @@ async def first_completed(
     async def wait_for(place: int) -> None:
         try:
             values.append(await jobs.value(place))
-        except Exception as error:
+        except Exception as error:  # it counts only if nobody succeeds
             errors.append(error)
         else:
             group.cancel_scope.cancel("another one was first")

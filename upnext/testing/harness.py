@@ -178,7 +178,7 @@ class Crew:
         self._shutdowns.append(shutdown)
         try:
             await run_tree(parts, shutdown, _leave_stuck, task_status=task_status)
-        except Exception as crash:
+        except Exception as crash:  # the test that waits for it is to hear of it
             self._fail(crash)
 
     async def watch(self) -> None:

@@ -169,7 +169,7 @@ async def _outcome(definition: TaskDefinition, job: Job, call: Call) -> tuple[Ou
         args, kwargs = definition.arguments.decode(job.arguments)
         try:
             value = await call(definition.function, *args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # the job's, whatever it is
             return verdict.raised(job, definition, error, _since(began)), error
         prefix = "the result cannot be stored: "
         result = definition.result.encode(value)
@@ -184,7 +184,7 @@ async def _hook(call: Call, hook: Hook | None, *args: object) -> None:
         return
     try:
         await call(hook, *accepted(hook, args))
-    except Exception:
+    except Exception:  # as in a worker, it changes nothing for the job
         logger.warning("a hook failed", exc_info=True)
 
 

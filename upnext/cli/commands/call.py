@@ -101,7 +101,7 @@ def _invoke(
     async def in_loop() -> tuple[Any, Exception | None]:
         try:
             return await definition.function(*args, **kwargs), None
-        except Exception as error:
+        except Exception as error:  # whatever the user's function raises is what is shown
             return None, error
 
     if definition.is_async:
@@ -110,7 +110,7 @@ def _invoke(
         return anyio.run(in_loop, backend=backend)
     try:
         return definition.function(*args, **kwargs), None
-    except Exception as error:
+    except Exception as error:  # whatever the user's function raises is what is shown
         return None, error
 
 

@@ -88,7 +88,7 @@ def _resolve(hint: Any, module: dict[str, Any], names: dict[str, Any]) -> Any:
     holder = SimpleNamespace(__annotations__={"it": hint})
     try:
         return typing.get_type_hints(holder, module, names, include_extras=True)["it"]
-    except Exception:
+    except Exception:  # resolving an annotation evaluates it: anything may come out
         return Any
 
 

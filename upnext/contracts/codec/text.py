@@ -35,7 +35,7 @@ def dumps(value: Any, root: str) -> bytes:
     """
     try:
         data = orjson.dumps(value, _by_type, _OPTIONS)
-    except Exception as error:
+    except Exception as error:  # `_by_type` asks users' objects
         explain(value, root)
         raise CodecError(root, _words(error)) from error
     # orjson writes NaN and Infinity as null.
@@ -120,7 +120,7 @@ def _problem(value: Any, depth: int) -> str | None:
         return None
     try:
         orjson.dumps(value, _by_type, _OPTIONS)
-    except Exception as error:
+    except Exception as error:  # as above
         return _words(error)
     return None
 

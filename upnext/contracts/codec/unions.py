@@ -163,7 +163,7 @@ class Union:
         for member in self._candidates(value):
             try:
                 return self.converter.structure(value, member.hint)
-            except Exception as error:
+            except Exception as error:  # a member's constructor says no in its own way
                 problem = problem or error
         raise problem or TypeError(f"{value!r:.80} is none of {self._names()}")
 
