@@ -18,7 +18,7 @@ from upnext.model.status import CancelReason
 from upnext.tasks.context import Context, Host, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.worker.execution import verdict
-from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
+from upnext.worker.execution.blame import is_of_expired_jobs, is_the_jobs, without_the_jobs
 from upnext.worker.execution.failure import failure_of, message_of, users_part
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
@@ -28,6 +28,9 @@ from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.store_clock import StoreClock
 
 logger = logging.getLogger("upnext.worker")
+
+SAME_MOMENT = 0.25
+"""Seconds by which this process may reckon a time of the store's clock too late."""
 
 
 @define(eq=False)
@@ -147,11 +150,21 @@ class Attempt:
             failure = failure_of(error.problem, error.prefix)
             return verdict.failed(job, definition, failure, duration, retryable=False)
         if not isinstance(error, RemoteError):
+            if self._shares_missed_deadline(job, error):
+                late = "the deadline passed while it waited for other jobs"
+                return verdict.expired(job, duration, late)
             return verdict.raised(job, definition, error, duration)
         answer = error.answer
         if answer.control is not None:
             return verdict.controlled(job, definition, answer.control, error.failure, duration)
         return verdict.failed(job, definition, error.failure, duration, retryable=answer.retryable)
+
+    def _shares_missed_deadline(self, job: Job, error: BaseException) -> bool:
+        """Whether it failed only because it heard of the end of jobs it waited for, which had the
+        same deadline, before it heard of its own."""
+        if job.deadline is None or not is_of_expired_jobs(error):
+            return False
+        return self._left(job.deadline) < SAME_MOMENT
 
     def _report(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         if outcome.ending is Ending.COMPLETE:

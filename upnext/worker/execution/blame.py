@@ -7,6 +7,9 @@ from typing import cast
 
 import anyio
 
+from upnext.client.result import TaskExecutionError
+from upnext.model.status import JobStatus
+
 
 def is_the_jobs(raised: BaseException) -> bool:
     """Whether the function raised this by itself; else somebody stops this task or the process.
@@ -35,3 +38,11 @@ def without_the_jobs(raised: BaseException) -> BaseException:
     group = cast("BaseExceptionGroup[BaseException]", raised)
     _, rest = group.split(is_the_jobs)
     return group if rest is None else rest
+
+
+def is_of_expired_jobs(raised: BaseException) -> bool:
+    """Whether it says of nothing but other jobs that their deadlines passed."""
+    if isinstance(raised, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", raised)
+        return all(map(is_of_expired_jobs, group.exceptions))
+    return isinstance(raised, TaskExecutionError) and raised.status is JobStatus.EXPIRED

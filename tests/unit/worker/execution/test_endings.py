@@ -275,3 +275,21 @@ async def test_an_error_while_a_job_is_cancelled_harms_nobody_else() -> None:
         assert ended.status is JobStatus.FAILED
         assert (await good.wait()).value == 1
         await tree.stop()
+
+
+@pytest.mark.parametrize(("waits", "status"), [(9.9, JobStatus.EXPIRED), (5.0, JobStatus.FAILED)])
+async def test_a_job_that_hears_first_that_others_missed_their_common_deadline_expires(
+    waits: float, status: JobStatus
+) -> None:
+    worker = make_worker()
+    late = upnext.TaskResult(value=None, job_id="child-1", status=JobStatus.EXPIRED)
+
+    @worker.task
+    async def parent() -> None:
+        await anyio.sleep(waits)
+        raise ExceptionGroup("jobs", [upnext.TaskExecutionError(late)])
+
+    async with running(worker) as tree:
+        ended = await tree.end_of(await parent.options(deadline=10).submit())
+        assert ended.status is status
+        await tree.stop()
