@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
@@ -20,7 +21,7 @@ from upnext.service.ending import Ending
 from upnext.service.surroundings import Surroundings
 from upnext.store.store import Store
 
-__all__ = ["endpoints_of", "serve"]
+__all__ = ["serve"]
 
 logger = logging.getLogger("upnext.runner")
 
@@ -58,11 +59,10 @@ async def serve(
         api.api_id,
         store,
         settings=settings.api_tracking,
+        config=api.tracking,
         host=api.host,
         port=api.port,
-        endpoints=lambda: [
-            f"{method} {route.path}" for route in api.routes for method in route.methods
-        ],
+        endpoints=partial(_endpoints_of, api),
     )
     ending = Ending()
     try:
@@ -96,7 +96,7 @@ async def serve(
     return False
 
 
-def endpoints_of(api: Api) -> list[str]:
+def _endpoints_of(api: Api) -> list[str]:
     """Its routes: `GET /orders/{id}`."""
     return [f"{method} {route.path.template}" for route in api.routes for method in route.methods]
 
