@@ -97,16 +97,26 @@ class Schemas:
                 return dict(schema)
         return {}
 
+    def ours(self, name: str, schema: Schema) -> Schema:
+        """A reference to a schema of our own, be there a class of that name or not."""
+        if name not in self._names:
+            self._names[name] = free = self._free(name)
+            self.components[free] = schema
+        return {"$ref": f"{_REF}{self._names[name]}"}
+
     def _named(self, kind: Any, describe: Any, hint: Any = None) -> Schema:
         key = kind if hint is None or not _hashable(hint) else hint
         if key not in self._names:
-            name, number = kind.__name__, 2
-            while name in self.components:
-                name, number = f"{kind.__name__}{number}", number + 1
-            self._names[key] = name
+            self._names[key] = name = self._free(kind.__name__)
             self.components[name] = {}  # it may refer to itself
             self.components[name] = describe(kind)
         return {"$ref": f"{_REF}{self._names[key]}"}
+
+    def _free(self, name: str) -> str:
+        free, number = name, 2
+        while free in self.components:
+            free, number = f"{name}{number}", number + 1
+        return free
 
     def _tuple(self, kind: Any, args: tuple[Any, ...]) -> Schema:
         if hasattr(kind, "_fields"):
