@@ -29,6 +29,7 @@ from uuid import UUID
 import attrs
 from attrs import define, field
 
+from upnext.api.binding.integers import LEAST, MOST
 from upnext.contracts.codec.annotations import is_union
 from upnext.contracts.codec.unions import is_written_by_value
 
@@ -37,7 +38,7 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/"
 _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
-    int: {"type": "integer"},
+    int: {"type": "integer", "format": "int64", "minimum": LEAST, "maximum": MOST},
     float: {"type": "number"},
     bool: {"type": "boolean"},
     NoneType: {"type": "null"},

@@ -15,6 +15,13 @@ from tests.support.asking import asking
 from upnext import Api, ConfigurationError
 from upnext.api.openapi.schema import Schemas
 
+INTEGER = {
+    "type": "integer",
+    "format": "int64",
+    "minimum": -9223372036854775808,
+    "maximum": 9223372036854775807,
+}
+
 
 class Colour(Enum):
     RED = "red"
@@ -56,21 +63,21 @@ class Model(pydantic.BaseModel):
 @pytest.mark.parametrize(
     ("hint", "schema"),
     [
-        (int, {"type": "integer"}),
+        (int, INTEGER),
         (str | None, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
-        (list[int], {"type": "array", "items": {"type": "integer"}}),
+        (list[int], {"type": "array", "items": INTEGER}),
         (set[str], {"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
-        (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+        (dict[str, int], {"type": "object", "additionalProperties": INTEGER}),
         (dict, {"type": "object"}),
         (Literal["a", 1], {"enum": ["a", 1]}),
         (datetime, {"type": "string", "format": "date-time"}),
         (Any, {}),
-        (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
+        (tuple[int, ...], {"type": "array", "items": INTEGER}),
         (
             Point,
             {
                 "type": "array",
-                "prefixItems": [{"type": "integer"}, {"type": "number"}],
+                "prefixItems": [INTEGER, {"type": "number"}],
                 "items": False,
                 "minItems": 2,
             },
@@ -128,7 +135,7 @@ async def test_the_document_and_its_page() -> None:
     assert operation["description"] == "At once."
     assert operation["tags"] == ["orders"]
     assert operation["parameters"] == [
-        {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
+        {"name": "id", "in": "path", "required": True, "schema": INTEGER},
         {
             "name": "q",
             "in": "query",
