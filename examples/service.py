@@ -294,7 +294,7 @@ async def read_job(job_id: str, wait: float = 0.0) -> Job:
         return Job(job_id, error.status, error=error.error)
     except TimeoutError:
         return Job(job_id, await future.status())
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         abort(404, "there is no such job")
     return Job(job_id, result.status, result.value)
 
@@ -306,7 +306,7 @@ async def cancel_job(job_id: str) -> Job:
     try:
         await future.cancel("asked for over HTTP")
         return Job(job_id, await future.status())
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         abort(404, "there is no such job")
 
 
