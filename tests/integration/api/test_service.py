@@ -26,8 +26,8 @@ def around(redis_url: str) -> Surroundings:
     return Surroundings(Settings.load({}), redis_url)
 
 
-def store_of(around: Surroundings) -> Store:
-    return around.store(around.address(None), "test", Bounds())
+def store_of(around: Surroundings, own: str | None = None) -> Store:
+    return around.store(around.address(own), "test", Bounds())
 
 
 async def run_api(api: Api, around: Surroundings, *paths: str) -> ApiInstance:
@@ -44,7 +44,8 @@ async def run_api(api: Api, around: Surroundings, *paths: str) -> ApiInstance:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as client:
                 for path in paths:
                     await client.get(path)
-            [instance] = await store_of(around).api_instances(api.name)
+            store = store_of(around, api.redis_url)
+            [instance] = await store.api_instances(api.name)
             stopping.set()
     assert ended == [True]
     return instance
@@ -85,3 +86,13 @@ async def test_the_instance_names_its_routes_for_as_long_as_it_is_there(
     assert (instance.id, instance.port) == (api.api_id, api.port)
     assert instance.endpoints == ["GET /orders/{id}", "PUT /orders/{id}"]
     assert await store_of(around).api_instances("shop") == []
+
+
+async def test_an_api_may_have_a_broker_of_its_own(redis_url: str) -> None:
+    """Nobody listens at the broker of the process."""
+    around = Surroundings(Settings.load({}), "redis://127.0.0.1:1/0")
+    api = Api("shop", redis_url=redis_url)
+    api.get("/orders/{id}")(read_one)
+    await run_api(api, around, "/orders/7")
+    served = await store_of(around, redis_url).traffic("shop", Period.HOUR, 2)
+    assert [each.tally.requests for each in served] == [1]
