@@ -10,7 +10,6 @@ import pytest
 from anyio.abc import TaskStatus
 from quart import Quart
 
-from tests.support.servers import free_port
 from upnext import Api, ApiTrackingConfig
 from upnext.contracts.api_instances import ApiInstance
 from upnext.model.traffic import Period
@@ -32,7 +31,7 @@ def store_of(around: Surroundings, own: str | None = None) -> Store:
 
 async def run_api(api: Api, around: Surroundings, *paths: str) -> ApiInstance:
     """Serve an API for some requests, and stop it in order; what it said of itself meanwhile."""
-    api.port, stopping, ended = free_port(), anyio.Event(), list[bool]()
+    api.port, stopping, ended = 0, anyio.Event(), list[bool]()
 
     async def run(*, task_status: TaskStatus[None]) -> None:
         start = partial(serve, api, around, stopping=stopping, timeout=5, task_status=task_status)
@@ -41,11 +40,13 @@ async def run_api(api: Api, around: Surroundings, *paths: str) -> ApiInstance:
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             await group.start(run)
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as client:
+            store = store_of(around, api.redis_url)
+            while not (instances := await store.api_instances(api.name)):
+                pass
+            [instance] = instances
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{instance.port}") as client:
                 for path in paths:
                     await client.get(path)
-            store = store_of(around, api.redis_url)
-            [instance] = await store.api_instances(api.name)
             stopping.set()
     assert ended == [True]
     return instance
@@ -83,7 +84,8 @@ async def test_the_instance_names_its_routes_for_as_long_as_it_is_there(
     api = Api("shop")
     api.route("/orders/{id}", ["GET", "PUT"])(read_one)
     instance = await run_api(api, around, "/orders/7")
-    assert (instance.id, instance.port) == (api.api_id, api.port)
+    assert (instance.id, instance.host) == (api.api_id, "127.0.0.1")
+    assert instance.port != 0  # what it was given for "any that is free"
     assert instance.endpoints == ["GET /orders/{id}", "PUT /orders/{id}"]
     assert await store_of(around).api_instances("shop") == []
 
