@@ -40,7 +40,7 @@ async def read_thumbnail(job_id: str, wait: Annotated[float, Query(ge=0, le=10)]
         return {"url": await make_thumbnail.future(job_id).value(timeout=wait)}
     except TimeoutError:
         raise HTTPException(409, "it is not ready") from None
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         raise HTTPException(404, "there is no such job") from None
 
 

@@ -35,7 +35,7 @@ async def order_greeting(name: str) -> tuple[dict[str, str], int]:
 async def read_greeting(job_id: str) -> tuple[dict[str, str], int]:
     try:
         return {"greeting": await greet.future(job_id).value(timeout=5)}, 200
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         return {"detail": "there is no such job"}, 404
 
 

@@ -245,7 +245,7 @@ async def create_order(order: NewOrder) -> Accepted:
     return Accepted((await process_order.submit(order)).job_id)
 
 
-@api.get("/inventory/{item}", tags=["shop"])
+@api.get("/inventory/{item}", tags=["shop"], responses={503: "nobody looked"})
 async def look_up(item: str) -> Stock:
     """Have a job look an item up, and wait for it, but no longer than five seconds."""
     try:
@@ -281,7 +281,7 @@ async def start_campaign(campaign: Campaign) -> Accepted:
     return Accepted(future.job_id)
 
 
-jobs = api.group("/jobs", tags=["jobs"])
+jobs = api.group("/jobs", tags=["jobs"], responses={404: "there is no such job"})
 
 
 @jobs.get("/{job_id}")
@@ -294,7 +294,7 @@ async def read_job(job_id: str, wait: float = 0.0) -> Job:
         return Job(job_id, error.status, error=error.error)
     except TimeoutError:
         return Job(job_id, await future.status())
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         abort(404, "there is no such job")
     return Job(job_id, result.status, result.value)
 
@@ -306,7 +306,7 @@ async def cancel_job(job_id: str) -> Job:
     try:
         await future.cancel("asked for over HTTP")
         return Job(job_id, await future.status())
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         abort(404, "there is no such job")
 
 

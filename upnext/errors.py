@@ -24,6 +24,7 @@ __all__ = [
     "EventRefusedError",
     "JobNotFoundError",
     "JobRefusedError",
+    "MalformedJobIdError",
     "QueueFullError",
     "ScheduleExistsError",
     "ScheduleNotFoundError",
@@ -52,6 +53,14 @@ class JobNotFoundError(UpNextError, LookupError):
 
     def __reduce__(self) -> tuple[type[JobNotFoundError], tuple[str]]:
         return type(self), (self.job_id,)
+
+
+class MalformedJobIdError(JobNotFoundError, ValueError):
+    """This is no job id at all, so there is no such job; nobody had to be asked."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.args = (f"{job_id!r:.200} is not a job id (expected <function>-<32 hex digits>)",)
 
 
 class OutputLostError(UpNextError):

@@ -14,6 +14,7 @@ import anyio
 
 from upnext.errors import CodecError, ConfigurationError
 from upnext.redis.embedded import embedded
+from upnext.service.health_file import HealthFile
 from upnext.service.surroundings import Surroundings
 from upnext.service.tree import Service
 from upnext.settings import Settings
@@ -142,6 +143,7 @@ def run_components(
             server=server,
             worker_timeout=worker_timeout,
             api_timeout=api_timeout,
+            health_file=HealthFile.at(settings.health_file),
             dev=dev,
             skip_build=skip_build,
             sockets=sockets,

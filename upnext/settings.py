@@ -101,6 +101,8 @@ class Settings:
     url: str | None = None
     """The server that artifacts go to."""
     api_key: str | None = field(default=None, repr=False)
+    health_file: str | None = None
+    """What a service touches while it works; None: `.upnext_alive` among the temporary files."""
     artifact_dir: str | None = None
     """Where artifacts go when there is no server."""
 
@@ -146,6 +148,7 @@ class Settings:
             url=read("URL", None, _http_url, secret=True),
             api_key=read("API_KEY", None, _token, secret=True),
             artifact_dir=read("ARTIFACT_DIR", None, str),
+            health_file=read("HEALTH_FILE", None, str),
             queue=QueueSettings(
                 profile=profile,
                 batch_size=batch_size,

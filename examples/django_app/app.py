@@ -46,7 +46,7 @@ async def read_mail(request: HttpRequest, job_id: str) -> JsonResponse:
     """An async view: it waits for the job without a thread."""
     try:
         return JsonResponse({"result": await send_mail.future(job_id).value(timeout=5)})
-    except (upnext.JobNotFoundError, ValueError):
+    except upnext.JobNotFoundError:
         return JsonResponse({"detail": "there is no such job"}, status=404)
 
 

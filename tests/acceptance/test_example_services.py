@@ -325,8 +325,6 @@ def test_the_service_is_what_its_openapi_document_says(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{client.base_url}/openapi.json"),
             *("--max-examples", "20", "--seed", "1", "--no-color", "--checks", "all"),
-            # A handler has no way to announce the 404 that it answers by `abort`.
-            *("--exclude-checks", "status_code_conformance"),
         ],
         cwd=tmp_path,
         env=environment(),

@@ -11,6 +11,7 @@ from upnext.errors import (
     DeadLetterNotFoundError,
     JobNotFoundError,
     JobRefusedError,
+    MalformedJobIdError,
     QueueFullError,
     UpNextError,
 )
@@ -20,6 +21,7 @@ from upnext.errors import (
     "error",
     [
         JobNotFoundError("f-1"),
+        MalformedJobIdError("what?"),
         DeadLetterNotFoundError("f-1"),
         JobRefusedError("f-1", "because"),
         QueueFullError("f-1"),
@@ -40,4 +42,9 @@ def test_an_error_names_what_it_is_about() -> None:
     assert "no job f-1" in str(missing)
     assert isinstance(missing, UpNextError)
     assert isinstance(missing, LookupError)
+    malformed = MalformedJobIdError("what?")
+    assert str(malformed) == "'what?' is not a job id (expected <function>-<32 hex digits>)"
+    assert malformed.job_id == "what?"
+    assert isinstance(malformed, JobNotFoundError)
+    assert isinstance(malformed, ValueError)
     assert QueueFullError("f-1").job_id == JobRefusedError("f-1", "so").job_id == "f-1"

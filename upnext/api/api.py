@@ -21,6 +21,7 @@ from upnext.api.runtime import Runtime
 from upnext.api.static.mounted import MountedFiles
 from upnext.api.static.mounts import StaticMounts
 from upnext.api.static.package_manager import PackageManager
+from upnext.api.tracking.config import ApiTrackingConfig
 from upnext.api.unrouted import with_mounts
 from upnext.api.web.app import APIQuart, adopt
 from upnext.errors import ConfigurationError
@@ -55,6 +56,7 @@ class Api(Routes):
             for less with the header `X-Request-Timeout`. None: as long as it likes.
         max_body_bytes: The longest body of a request.
         version: The version of what is documented.
+        tracking: How its requests are counted and kept, where that is not as the environment says.
 
     Raises:
         ConfigurationError: a value cannot be used; one line says which and why.
@@ -73,6 +75,7 @@ class Api(Routes):
         request_timeout: float | None = None,
         max_body_bytes: int = MOST_BODY,
         version: str = "0.1.0",
+        tracking: ApiTrackingConfig | None = None,
     ) -> None:
         self._set_up(
             name,
@@ -86,6 +89,7 @@ class Api(Routes):
             request_timeout=request_timeout,
             max_body_bytes=max_body_bytes,
             version=version,
+            tracking=tracking,
         )
 
     @classmethod
@@ -138,6 +142,7 @@ class Api(Routes):
         request_timeout: float | None = None,
         max_body_bytes: int = MOST_BODY,
         version: str = "0.1.0",
+        tracking: ApiTrackingConfig | None = None,
     ) -> None:
         name = name.strip()
         if not name:
@@ -157,6 +162,7 @@ class Api(Routes):
         self.request_timeout = request_timeout
         self.max_body_bytes = max_body_bytes
         self.version = version
+        self.tracking = tracking
         self._id = f"api_{os.urandom(4).hex()}"
         self._app = app
         self._routes: list[Route] = []

@@ -8,14 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from upnext.api.binding.bind import Bound
 from upnext.api.paths import Path
 from upnext.client.scope import local_names
 from upnext.contracts.codec import hints_of
+from upnext.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
+Responses = Mapping[int, Any]
+"""Other answers than the usual one, by status: what the body is (a type), or what it means (a
+text: an error as `abort` writes it, `{"detail": …}`), or None: there is no more to say."""
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -31,6 +35,17 @@ class RouteOptions:
     description: str | None = None
     hidden: bool = False
     """Whether the documentation leaves it out."""
+    responses: Responses = field(factory=dict[int, Any])
+
+    def __attrs_post_init__(self) -> None:
+        for status in self.responses:
+            if not (isinstance(status, int) and 100 <= status <= 599):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigurationError(f"responses: {status!r} is no status (100 to 599)")
+            if status == self.status_code:
+                raise ConfigurationError(
+                    f"responses: {status} is the usual answer, which status_code and"
+                    " response_model describe"
+                )
 
 
 @frozen
@@ -103,6 +118,7 @@ class Routes(ABC):
         summary: str | None = None,
         description: str | None = None,
         include_in_schema: bool = True,
+        responses: Responses | None = None,
     ) -> Callable[[F], F]:
         """Declare a handler for some methods.
 
@@ -116,6 +132,8 @@ class Routes(ABC):
             summary: One line on it; by default the first of the docstring.
             description: More on it; by default the rest of the docstring.
             include_in_schema: Whether the documentation knows it.
+            responses: Other answers, for the documentation, by status: the type of the body; or a
+                text that says what it means, for an error as `abort` writes it; or None.
 
         Raises:
             ConfigurationError: a parameter could not be filled, or the path is taken.
@@ -127,6 +145,7 @@ class Routes(ABC):
             summary=summary,
             description=description,
             hidden=not include_in_schema,
+            responses=dict(responses or {}),
         )
 
         def declare(handler: F) -> F:
@@ -156,23 +175,33 @@ class Routes(ABC):
         """Declare a handler for DELETE; see `route`."""
         return self.route(path, ("DELETE",), **options)
 
-    def group(self, prefix: str, *, tags: Sequence[str] | None = None) -> RouteGroup:
+    def group(
+        self,
+        prefix: str,
+        *,
+        tags: Sequence[str] | None = None,
+        responses: Responses | None = None,
+    ) -> RouteGroup:
         """Routes that share the beginning of their paths.
 
         Args:
             prefix: Such as `/orders`.
             tags: What the documentation sorts all of them under.
+            responses: Other answers of all of them, as of `route`.
         """
-        return RouteGroup(self, prefix, tuple(tags or ()))
+        return RouteGroup(self, prefix, tuple(tags or ()), dict(responses or {}))
 
 
 class RouteGroup(Routes):
     """Routes below one path of an API: `orders = api.group("/orders", tags=["orders"])`."""
 
-    def __init__(self, parent: Routes, prefix: str, tags: tuple[str, ...]) -> None:
+    def __init__(
+        self, parent: Routes, prefix: str, tags: tuple[str, ...], responses: Responses
+    ) -> None:
         Path.parse(prefix)
         self.prefix = prefix.rstrip("/")
         self.tags = tags
+        self.responses = responses
         self._parent = parent
 
     def add_route(
@@ -187,4 +216,7 @@ class RouteGroup(Routes):
         Path.parse(path or "/")
         whole = f"{self.prefix}{path}" or "/"
         tags = (*self.tags, *options.tags)
-        self._parent.add_route(whole, handler, methods, evolve(options, tags=tags), hints)
+        # What is another route's other answer may be this one's usual one.
+        others = {n: what for n, what in self.responses.items() if n != options.status_code}
+        options = evolve(options, tags=tags, responses=others | dict(options.responses))
+        self._parent.add_route(whole, handler, methods, options, hints)

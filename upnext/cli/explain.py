@@ -39,7 +39,12 @@ def explain(error: BaseException) -> CommandError | None:
     """Turn an error that a user can do something about into one line; None for a defect."""
     from redis import exceptions as known
 
-    from upnext.errors import JobNotFoundError, StaticBuildError, UpNextError
+    from upnext.errors import (
+        JobNotFoundError,
+        MalformedJobIdError,
+        StaticBuildError,
+        UpNextError,
+    )
     from upnext.redis.embedded import EmbeddedServerError
     from upnext.redis.faults import with_advice
 
@@ -59,6 +64,8 @@ def explain(error: BaseException) -> CommandError | None:
             return CommandError(f"The broker refused: {line}", code=FAILURE)
         case EmbeddedServerError():
             return CommandError(line, code=FAILURE)
+        case MalformedJobIdError():
+            return CommandError(line, code=USAGE)
         case JobNotFoundError():
             return CommandError(line, code=FAILURE)
         case StaticBuildError(output=output):

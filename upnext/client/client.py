@@ -102,9 +102,8 @@ class Client:
             timeout: Seconds to wait; None: until it ends.
 
         Raises:
-            JobNotFoundError: there is no record of it.
+            JobNotFoundError: there is no record of it, or this is not a job id.
             TimeoutError: it did not end in time; it goes on.
-            ValueError: this is not a job id.
             redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
 
         Cancelling stops the waiting, not the job.

@@ -54,7 +54,7 @@ class Future(Generic[T]):
             TimeoutError: it did not end in time; it goes on.
             TaskTimeoutError: it failed by its own timeout.
             TaskExecutionError: it failed, was cancelled, or its deadline passed.
-            JobNotFoundError: there is no record of it (any more).
+            JobNotFoundError: there is no record of it (any more), or this is no job id.
             CodecError: its value is not what the function's annotation says.
             redis.exceptions.RedisError: the queue cannot be reached.
 
@@ -77,7 +77,7 @@ class Future(Generic[T]):
         over and waits for the jobs below it: `unfinished()` names those.
 
         Raises:
-            JobNotFoundError: there is no record of it (any more).
+            JobNotFoundError: there is no record of it (any more), or this is no job id.
             redis.exceptions.RedisError: the queue cannot be reached.
         """
         client = await connect(self.url)
@@ -149,7 +149,7 @@ class Future(Generic[T]):
             after: Go on behind this `position` of an earlier listener; '': from the beginning.
 
         Raises:
-            JobNotFoundError: there is no record of it (any more).
+            JobNotFoundError: there is no record of it (any more), or this is no job id.
             OutputLostError: what comes next is not kept any more.
             ValueError: not a position.
             redis.exceptions.RedisError: the queue cannot be reached; asking again goes on.

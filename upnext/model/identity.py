@@ -8,6 +8,8 @@ import re
 import time
 from functools import lru_cache
 
+from upnext.errors import MalformedJobIdError
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.]+")
 _JOB_ID = re.compile(r"([A-Za-z0-9_.~]{1,64})-([0-9a-f]{32})")
 _TAG_LENGTH = 48
@@ -55,11 +57,11 @@ def tag_of(job_id: str) -> str:
     """The function tag in a job id.
 
     Raises:
-        ValueError: this is not a job id.
+        MalformedJobIdError: this is not a job id.
     """
     match = _JOB_ID.fullmatch(job_id)
     if match is None:
-        raise ValueError(f"{job_id!r} is not a job id (expected <function>-<32 hex digits>)")
+        raise MalformedJobIdError(job_id)
     return match[1]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from attrs import frozen
 
 from upnext.api.api import Api
@@ -20,7 +21,7 @@ from upnext.service.ending import Ending
 from upnext.service.surroundings import Surroundings
 from upnext.store.store import Store
 
-__all__ = ["endpoints_of", "serve"]
+__all__ = ["serve"]
 
 logger = logging.getLogger("upnext.runner")
 
@@ -58,18 +59,16 @@ async def serve(
         api.api_id,
         store,
         settings=settings.api_tracking,
+        config=api.tracking,
         host=api.host,
         port=api.port,
-        endpoints=lambda: [
-            f"{method} {route.path}" for route in api.routes for method in route.methods
-        ],
+        endpoints=partial(_endpoints_of, api),
     )
     ending = Ending()
     try:
         if not await _prepare(api, stopping, dev=dev, skip_build=skip_build):
             return True
         async with anyio.create_task_group() as beside:
-            beside.start_soon(tracker.run, name="tracking")
             beside.start_soon(_end_requests, ending, stopping, timeout)
             if dev:
                 await beside.start(api.static_files.run_dev)
@@ -80,7 +79,7 @@ async def serve(
                 timeout=timeout + ANSWER_LIMIT,
                 store=_Broker(store),
                 outer=[tracker.middleware, ending.middleware],
-                task_status=_Listening(api, tracker, task_status),
+                task_status=_Listening(api, tracker, beside, task_status),
             )
             beside.cancel_scope.cancel()
     except* UpNextError as errors:
@@ -96,7 +95,7 @@ async def serve(
     return False
 
 
-def endpoints_of(api: Api) -> list[str]:
+def _endpoints_of(api: Api) -> list[str]:
     """Its routes: `GET /orders/{id}`."""
     return [f"{method} {route.path.template}" for route in api.routes for method in route.methods]
 
@@ -143,10 +142,11 @@ class _Broker:
 
 @frozen
 class _Listening:
-    """Hears where the server listens."""
+    """Hears where the server listens, from when on the instance is there for others."""
 
     api: Api
     tracker: Tracker
+    beside: TaskGroup
     outer: TaskStatus[None]
 
     def started(self, value: list[str] | None = None) -> None:
@@ -154,4 +154,5 @@ class _Listening:
             logger.info("api %s listens at %s", self.api.name, url)
             place = urlsplit(url)
             self.tracker.listens_at(place.hostname or self.api.host, place.port or self.api.port)
+        self.beside.start_soon(self.tracker.run, name="tracking")
         self.outer.started()

@@ -1,6 +1,6 @@
 """The life of one process: nested task groups, and nothing else.
 
-    signals, the parent's word, the embedded server
+    signals, the parent's word, the embedded server, the health file
       └ workers            go on while APIs finish, whose handlers may wait for jobs
           └ APIs           end first
 
@@ -24,6 +24,8 @@ from attrs import define, field
 from upnext.redis.embedded import EmbeddedServer, EmbeddedServerError
 from upnext.redis.pool import current_link
 from upnext.redis.url import Address
+from upnext.service.alive import Alive
+from upnext.service.health_file import HealthFile
 from upnext.service.surroundings import Surroundings
 from upnext.service.working import work
 from upnext.supervision.lifeline import Lifeline
@@ -58,6 +60,8 @@ class Service:
     """Seconds of grace for jobs that run."""
     api_timeout: float
     """Seconds of grace for open requests, before that."""
+    health_file: HealthFile
+    """Touched from when all have started."""
     dev: bool = False
     """Whether frontends are served by their dev servers."""
     skip_build: bool = False
@@ -70,6 +74,9 @@ class Service:
     _serving: anyio.CancelScope = field(init=False)
     """Around all APIs; cancelled, it cancels their requests."""
     _shutdowns: list[Shutdown] = field(factory=list[Shutdown], init=False)
+    _started: anyio.Event = field(factory=anyio.Event, init=False)
+    _proofs: list[Callable[[], bool]] = field(factory=list[Callable[[], bool]], init=False)
+    """Of each worker whether it can claim."""
 
     async def run(self) -> None:
         """Run all components; when one ends by itself, end the others too."""
@@ -82,6 +89,7 @@ class Service:
                 outermost.start_soon(self._revive, self.server)
             if self.lifeline is not None:
                 outermost.start_soon(self._heed_parent, self.lifeline)
+            outermost.start_soon(self._live, name="health file")
             async with anyio.create_task_group() as working:
                 for worker, shutdown in zip(self.workers, self._shutdowns, strict=True):
                     working.start_soon(
@@ -109,13 +117,14 @@ class Service:
             shutdown.stop_now()
 
     def _say_ready(self) -> None:
+        self._started.set()
         if self.lifeline is not None:
             self.lifeline.ready()
 
     async def _work(
         self, worker: Worker, shutdown: Shutdown, task_status: TaskStatus[None]
     ) -> None:
-        if not await work(worker, self.around, shutdown, task_status):
+        if not await work(worker, self.around, shutdown, self._proofs, task_status):
             self.failed = True
         self._begin_stop()
 
@@ -135,6 +144,10 @@ class Service:
         if not well:
             self.failed = True
         self._begin_stop()
+
+    async def _live(self) -> None:
+        await self._started.wait()
+        await Alive(self.health_file, self._proofs).run()
 
     async def _revive(self, server: EmbeddedServer) -> None:
         """Start the embedded server again when it died: nobody else will."""

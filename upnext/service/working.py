@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from functools import partial
 
 from anyio.abc import TaskStatus
@@ -28,7 +29,11 @@ logger = logging.getLogger("upnext.runner")
 
 
 async def work(
-    worker: Worker, around: Surroundings, shutdown: Shutdown, task_status: TaskStatus[None]
+    worker: Worker,
+    around: Surroundings,
+    shutdown: Shutdown,
+    proofs: list[Callable[[], bool]],
+    task_status: TaskStatus[None],
 ) -> bool:
     """Run a worker until it is told to stop; return whether it ended as it should.
 
@@ -36,6 +41,7 @@ async def work(
         worker: As it was declared.
         around: What it shares.
         shutdown: Its two stops.
+        proofs: Gets what tells whether it can claim.
         task_status: Told when it takes jobs.
     """
     settings = around.settings
@@ -55,6 +61,7 @@ async def work(
             pace=settings.pace,
         )
         logger.info("worker %s started as %s", worker.name, parts.worker)
+        proofs.append(lambda: parts.heartbeat.healthy)
         report = await run_worker(parts, shutdown, _give_up, task_status=task_status)
     except (RedisError, LifespanError) as error:
         logger.error("worker %s: %s", worker.name, error)

@@ -74,6 +74,20 @@ def test_what_cannot_be_is_refused(make: Callable[[], Any], words: str) -> None:
         make()
 
 
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
+async def test_each_method_has_its_decorator(method: str) -> None:
+    api = Api("a")
+
+    async def answer() -> str:
+        return quart.request.method
+
+    getattr(api, method)("/")(answer)
+    async with asking(api) as client:
+        assert (await client.request(method, "/")).json() == method.upper()
+        other = "put" if method == "delete" else "delete"
+        assert (await client.request(other, "/")).status_code == 405
+
+
 def test_a_path_is_taken_once() -> None:
     api = Api("a")
 

@@ -6,7 +6,12 @@ import pytest
 from redis import exceptions as known
 
 from upnext.cli.explain import FAILURE, USAGE, CommandError, explain, unknown
-from upnext.errors import ConfigurationError, JobNotFoundError, StaticBuildError
+from upnext.errors import (
+    ConfigurationError,
+    JobNotFoundError,
+    MalformedJobIdError,
+    StaticBuildError,
+)
 from upnext.redis.embedded import EmbeddedServerError
 
 
@@ -24,6 +29,7 @@ from upnext.redis.embedded import EmbeddedServerError
         (EmbeddedServerError("no binary"), FAILURE, "no binary - Set UPNEXT_REDIS_URL"),
         (ConfigurationError("UPNEXT_DEBUG='x'"), USAGE, "UPNEXT_DEBUG='x'"),
         (JobNotFoundError("add-1"), FAILURE, "no job add-1"),
+        (MalformedJobIdError("add"), USAGE, "'add' is not a job id"),
         (
             ExceptionGroup("tasks", [ExceptionGroup("more", [known.ConnectionError("gone")])]),
             FAILURE,

@@ -294,7 +294,7 @@ def test_the_image_is_made_of_what_is_there_and_runs_as_nobody_in_particular(sho
     assert any(fnmatch(".env.local", one) for one in ignored)
     assert final["USER"] not in ("root", "0")
     assert final["STOPSIGNAL"] == "SIGTERM"
-    assert final["HEALTHCHECK"].endswith('CMD ["upnext", "health"]')
+    assert final["HEALTHCHECK"].endswith('CMD ["upnext", "health", "--file"]')
     assert final["CMD"].startswith('["upnext", "run", "service"')  # no shell between the signals
     assert final["FROM"].endswith("-slim")
 

@@ -168,8 +168,11 @@ async def test_a_lost_record_is_an_error(client, add) -> None:
         with pytest.raises(JobNotFoundError):
             await call()
     assert await gone.cancel() is False
-    with pytest.raises(ValueError, match="not a job id"):
-        await Future("nonsense").status()
+    nonsense = Future("nonsense")
+    for call in (nonsense.result, nonsense.value, nonsense.status, nonsense.cancel):
+        with pytest.raises(JobNotFoundError, match="'nonsense' is not a job id") as caught:
+            await call()
+        assert isinstance(caught.value, ValueError)
 
 
 async def test_a_future_from_an_id_alone(client, day, hand) -> None:

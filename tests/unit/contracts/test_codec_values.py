@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -67,6 +69,24 @@ class Pair(NamedTuple):
     right: Decimal
 
 
+class Twins(NamedTuple):
+    left: str
+    right: str
+
+
+@attrs.frozen
+class Bare:
+    a: list
+    b: tuple
+    c: set
+    d: Sequence[str]
+
+
+@attrs.frozen
+class Branch:
+    twigs: tuple[Branch | None, Branch | None]
+
+
 @attrs.frozen
 class Circle:
     radius: float
@@ -107,6 +127,11 @@ def through(hint: Any, value: Any) -> Any:
         (set[int], {1, 2}),
         (frozenset[str], frozenset({"a"})),
         (tuple[int, str], (1, "a")),
+        (tuple[()], ()),
+        (tuple, (1, "a")),
+        (deque[date], deque([date(2026, 1, 1)])),
+        (Bare, Bare([1], (2,), {3}, ("a",))),
+        (Branch, Branch((Branch((None, None)), None))),
         (tuple[Decimal, ...], (Decimal("1.10"), Decimal(2))),
         (Decimal, Decimal("0.10")),
         (UUID, SOME_UUID),
@@ -208,6 +233,19 @@ def test_refuses_to_write(hint: Any, value: Any, path: str) -> None:
         (bytes, b'"no base64!"', "result"),
         (Colour, b'"green"', "result"),
         (tuple[int, str], b"[1]", "result"),
+        (tuple[int, str], b'[1,"a","b"]', "result"),
+        (tuple[int, str], b"[1,2]", "result[1]"),
+        (tuple[str, str], b'"ab"', "result"),
+        (tuple[str, str], b'{"a":1,"b":2}', "result"),
+        (tuple[()], b'""', "result"),
+        (list[tuple[str, str]], b'["ab"]', "result[0]"),
+        (Twins, b'"ab"', "result"),
+        (dict[str, tuple[Order, Pair]], b'{"x":[{"items":[]},["a","b","c"]]}', "result['x'][1]"),
+        (Bare, b'{"a":"ab","b":[],"c":[],"d":[]}', "result.a"),
+        (Bare, b'{"a":[],"b":"ab","c":[],"d":[]}', "result.b"),
+        (Bare, b'{"a":[],"b":[],"c":"ab","d":[]}', "result.c"),
+        (Bare, b'{"a":[],"b":[],"c":[],"d":{"x":1}}', "result.d"),
+        (deque[str], b'"text"', "result"),
         (Circle | Square, b"[]", "result"),
         (int, b"{", "result"),
     ],

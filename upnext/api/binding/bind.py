@@ -113,8 +113,9 @@ def _fill(
 ) -> None:
     """Put the arguments from the path and the query string among the given ones."""
     for text in path_texts:
-        if text.read is not None and type(value := given[text.name]) is str:
-            given[text.name] = text.read(value)
+        # Of `{id:int}` Quart has made an integer already.
+        if text.read is not None and type(value := given[text.name]) in (str, int):
+            given[text.name] = text.read(str(value))
     if query_texts:
         query = request.args
         for text in query_texts:
@@ -142,8 +143,8 @@ def _problems(takes: Parameters, path: dict[str, Any], request: Request) -> list
     for text in takes.path:
         value = path[text.name]
         try:
-            if text.read is not None and type(value) is str:
-                text.read(value)
+            if text.read is not None and type(value) in (str, int):
+                text.read(str(value))
         except (ValueError, TypeError) as error:
             found.append(Problem(("path", text.name), str(error), text.expected))
     for text in takes.query:

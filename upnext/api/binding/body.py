@@ -45,9 +45,9 @@ class BodyReader:
         Raises:
             Exception: nothing can be made of this annotation.
         """
-        from upnext.contracts.codec.converter import converter  # heavy: only where it is needed
+        from upnext.api.binding.integers import body_converter  # heavy: only where it is needed
 
-        hint, tools = parameter.hint, converter()
+        hint, tools = parameter.hint, body_converter()
         made = Field(hint, tools.get_unstructure_hook(hint), tools.get_structure_hook(hint))
         kinds = json_kinds(hint)
         words = [_WORD_OF[kind] for kind in sorted(kinds) if kind in _WORD_OF]

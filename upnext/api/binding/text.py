@@ -8,6 +8,7 @@ from enum import Enum
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from upnext.api.binding.integers import fitting
 from upnext.contracts.codec.annotations import is_union
 from upnext.contracts.codec.unions import is_written_by_value, json_kinds
 
@@ -66,7 +67,7 @@ def reader_of(hint: Any) -> Reader | None:
 def _read_int(text: str) -> int:
     if len(text) > _MOST_DIGITS or not _INTEGER.fullmatch(text):
         raise ValueError(f"{text!r:.80} is not an integer")
-    return int(text)
+    return fitting(int(text))
 
 
 def _read_float(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from quart.wrappers import Response
@@ -13,6 +14,13 @@ from upnext.api.binding.text import plain
 from upnext.api.openapi.schema import Schema, Schemas
 from upnext.api.routes import Route
 
+_ERROR = "Error"
+_ERRORS: Schema = {
+    "type": "object",
+    "title": _ERROR,
+    "properties": {"detail": {"type": "string"}},
+    "required": ["detail"],
+}
 _INVALID = "InvalidInput"
 _PROBLEMS: Schema = {
     "type": "object",
@@ -94,12 +102,29 @@ def _responses(route: Route, schemas: Schemas, *, invalid: bool) -> dict[str, An
         success["content"] = _json(schemas.of(returned))
     responses: dict[str, Any] = {str(options.status_code): success}
     if invalid:
-        schemas.components.setdefault(_INVALID, _PROBLEMS)
-        responses["422"] = {
-            "description": "The input does not fit",
-            "content": _json({"$ref": f"#/components/schemas/{_INVALID}"}),
-        }
+        problems = schemas.ours(_INVALID, _PROBLEMS)
+        responses["422"] = {"description": "The input does not fit", "content": _json(problems)}
+    for status, what in sorted(options.responses.items()):
+        responses[str(status)] = _other(status, what, schemas)
     return responses
+
+
+def _other(status: int, what: Any, schemas: Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": _phrase(status)}
+    if isinstance(what, str):
+        described["description"] = what
+        if status >= HTTPStatus.BAD_REQUEST:
+            described["content"] = _json(schemas.ours(_ERROR, _ERRORS))
+    elif what is not None:
+        described["content"] = _json(schemas.of(what))
+    return described
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
 
 
 def _says_nothing(hint: Any) -> bool:

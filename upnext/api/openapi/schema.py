@@ -29,6 +29,7 @@ from uuid import UUID
 import attrs
 from attrs import define, field
 
+from upnext.api.binding.integers import LEAST, MOST
 from upnext.contracts.codec.annotations import is_union
 from upnext.contracts.codec.unions import is_written_by_value
 
@@ -37,7 +38,7 @@ Schema = dict[str, Any]
 _REF = "#/components/schemas/"
 _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
-    int: {"type": "integer"},
+    int: {"type": "integer", "format": "int64", "minimum": LEAST, "maximum": MOST},
     float: {"type": "number"},
     bool: {"type": "boolean"},
     NoneType: {"type": "null"},
@@ -97,16 +98,26 @@ class Schemas:
                 return dict(schema)
         return {}
 
+    def ours(self, name: str, schema: Schema) -> Schema:
+        """A reference to a schema of our own, be there a class of that name or not."""
+        if name not in self._names:
+            self._names[name] = free = self._free(name)
+            self.components[free] = schema
+        return {"$ref": f"{_REF}{self._names[name]}"}
+
     def _named(self, kind: Any, describe: Any, hint: Any = None) -> Schema:
         key = kind if hint is None or not _hashable(hint) else hint
         if key not in self._names:
-            name, number = kind.__name__, 2
-            while name in self.components:
-                name, number = f"{kind.__name__}{number}", number + 1
-            self._names[key] = name
+            self._names[key] = name = self._free(kind.__name__)
             self.components[name] = {}  # it may refer to itself
             self.components[name] = describe(kind)
         return {"$ref": f"{_REF}{self._names[key]}"}
+
+    def _free(self, name: str) -> str:
+        free, number = name, 2
+        while free in self.components:
+            free, number = f"{name}{number}", number + 1
+        return free
 
     def _tuple(self, kind: Any, args: tuple[Any, ...]) -> Schema:
         if hasattr(kind, "_fields"):

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, TypeVar, cast, get_args, get_type_hints, is_typeddict
 from uuid import UUID
 
 import orjson
@@ -19,6 +19,7 @@ from cattrs import Converter, cols
 from cattrs.preconf.orjson import make_converter
 
 from upnext.contracts.codec.annotations import is_union
+from upnext.contracts.codec.arrays import array_reader, is_array
 from upnext.contracts.codec.unions import TEXT, Union, is_written_by_value, json_kinds
 
 V = TypeVar("V")
@@ -50,7 +51,7 @@ def converter() -> Converter:
     made.register_structure_hook_factory(_is_enum, _enum_reader)
     made.register_unstructure_hook_factory(_is_mapping, _mapping_writer)
     made.register_structure_hook_factory(_is_mapping, _mapping_reader)
-    made.register_structure_hook_factory(_is_array, _array_reader)
+    made.register_structure_hook_factory(is_array, array_reader)
     made.register_unstructure_hook_factory(cols.is_namedtuple, _named_tuple_writer)
     made.register_structure_hook_factory(cols.is_namedtuple, _named_tuple_reader)
     made.register_unstructure_hook_factory(is_union, _union_writer)
@@ -166,27 +167,6 @@ def _union_writer(hint: Any, made: Converter) -> Callable[[Any], Any]:
 
 def _union_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
     return Union.of(hint, made).read
-
-
-def _is_array(hint: Any) -> bool:
-    """Whether it is an annotation of any number of values of one kind."""
-    origin, args = get_origin(hint), get_args(hint)
-    return origin in (list, set, frozenset) or (origin is tuple and args[1:] == (...,))
-
-
-def _array_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
-    """As cattrs reads it, but a text or an object is no array: cattrs takes whatever iterates."""
-    kind, items = cast("type[Any]", get_origin(hint)), list[get_args(hint)[0]]
-    factory = cast("Any", cols.list_structure_factory)  # pyright: ignore[reportUnknownMemberType]
-    read: Callable[[Any, Any], list[Any]] = factory(items, made)
-
-    def read_array(value: Any, _: Any) -> Any:
-        if not isinstance(value, list | tuple | set | frozenset):
-            raise _wrong(value, "a list")
-        found = read(value, items)
-        return found if kind is list else kind(found)
-
-    return read_array
 
 
 def _is_mapping(hint: Any) -> bool:

@@ -66,10 +66,18 @@ class Heartbeat:
                 logger.warning("cannot publish the heartbeat: %s", error)
             await anyio.sleep(self.every if self.declared.is_set() else RETRY_INTERVAL)
 
+    @property
+    def healthy(self) -> bool:
+        """Whether the worker has proved lately that it can claim, or has nothing to prove."""
+        return self._unproven() <= UNPROVEN
+
+    def _unproven(self) -> float:
+        return anyio.current_time() - self.claimed_at()
+
     def _record(self) -> bytes:
-        unproven = anyio.current_time() - self.claimed_at()
-        if unproven > UNPROVEN:
-            logger.error("no claim has succeeded for %.0f s: unhealthy", unproven)
+        healthy = self.healthy
+        if not healthy:
+            logger.error("no claim has succeeded for %.0f s: unhealthy", self._unproven())
         return orjson.dumps(
             {
                 "id": self.worker,
@@ -82,6 +90,6 @@ class Heartbeat:
                 "jobs_processed": self.settled(),
                 "hostname": socket.gethostname(),
                 "pid": os.getpid(),
-                "healthy": unproven <= UNPROVEN,
+                "healthy": healthy,
             }
         )

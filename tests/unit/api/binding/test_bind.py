@@ -149,6 +149,70 @@ async def test_a_body_that_does_not_fit(hint: Any, sent: bytes, problems: Any) -
     assert answer.json() == {"detail": problems}
 
 
+LEAST, MOST = -(2**63), 2**63 - 1
+
+
+@pytest.mark.parametrize("number", [LEAST, MOST, 0])
+async def test_integers_of_64_bits_are_taken_wherever_they_stand(number: int) -> None:
+    api, got = integers()
+    async with asking(api) as client:
+        body = {"one": {"a": number}, "many": [number], "other": number}
+        answer = await client.post(f"/{number}?q={number}", json=body)
+        assert answer.status_code == 200, answer.text
+        assert (await client.get(f"/typed/{MOST}")).json() == MOST
+    assert got == [(number, number, Numbers({"a": number}, [number], number))]
+
+
+@pytest.mark.parametrize("number", [LEAST - 1, MOST + 1, 2**64, 10**30, -(10**30)])
+async def test_longer_integers_are_refused_in_words_that_are_true(number: int) -> None:
+    api, got = integers()
+    async with asking(api) as client:
+        body = f'{{"one": {{}}, "many": [1, {number}]}}'
+        headers = {"Content-Type": "application/json"}
+        answer = await client.post(f"/{number}?q={number}", content=body, headers=headers)
+        assert answer.status_code == 422
+        found = {tuple(each["loc"]): each["msg"] for each in answer.json()["detail"]}
+        answer = await client.get(f"/typed/{abs(number)}")
+        assert answer.status_code == (200 if abs(number) <= MOST else 422)
+    assert set(found) == {("path", "id"), ("query", "q"), ("body", "many", 1)}
+    assert found["path", "id"] == found["query", "q"]
+    assert found["query", "q"] == f"{number} is not within 64 bits ({LEAST} to {MOST})"
+    assert found["body", "many", 1].endswith(f" is not within 64 bits ({LEAST} to {MOST})")
+    assert got == []
+
+
+async def test_a_number_that_need_not_be_an_integer_may_be_long() -> None:
+    api = Api("bind")
+
+    @api.post("/")
+    async def post(item: Item) -> float:
+        return item.price
+
+    async with asking(api) as client:
+        assert (await client.post("/", json={"name": "star", "price": 10**20})).json() == 1e20
+
+
+@attrs.define
+class Numbers:
+    one: dict[str, int]
+    many: list[int]
+    other: int | str = 0
+
+
+def integers() -> tuple[Api, list[Any]]:
+    api, got = Api("bind"), list[Any]()
+
+    @api.post("/{id}")
+    async def post(id: int, q: int, body: Numbers) -> None:
+        got.append((id, q, body))
+
+    @api.get("/typed/{id:int}")
+    async def read(id: int) -> int:
+        return id
+
+    return api, got
+
+
 async def test_all_that_is_wrong_is_said_at_once() -> None:
     api = Api("bind")
 

@@ -35,9 +35,10 @@ class Shape(Enum):
 
 OrderId = NewType("OrderId", int)
 
+LONG = st.integers(-(2**63), 2**63 - 1)
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1),
-    int: st.integers(-(10**30), 10**30),
+    int: LONG,
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
     uuid.UUID: st.uuids(),
@@ -48,9 +49,9 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     Size: st.sampled_from(Size),
     Shape: st.sampled_from(Shape),
     Literal["a", 3, True]: st.sampled_from(["a", 3, True]),
-    OrderId: st.integers(),
-    int | None: st.integers(),
-    Annotated[int, "how many"]: st.integers(),
+    OrderId: LONG,
+    int | None: LONG,
+    Annotated[int, "how many"]: LONG,
 }
 
 
@@ -78,6 +79,9 @@ def test_a_value_comes_back_as_its_annotation_says(pair: tuple[Any, Any]) -> Non
     ("hint", "text", "words"),
     [
         (int, "1.5", "'1.5' is not an integer"),
+        (int, "9223372036854775808", "9223372036854775808 is not within 64 bits"),
+        (int, "-9223372036854775809", "-9223372036854775809 is not within 64 bits"),
+        (OrderId, "1" * 400, "1" * 40 + " is not within 64 bits"),
         (int, "1_000", "'1_000' is not an integer"),
         (int, " 1", "' 1' is not an integer"),
         (int, "\u0661", "is not an integer"),

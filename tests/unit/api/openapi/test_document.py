@@ -12,8 +12,15 @@ import pydantic
 import pytest
 
 from tests.support.asking import asking
-from upnext import Api
+from upnext import Api, ConfigurationError
 from upnext.api.openapi.schema import Schemas
+
+INTEGER = {
+    "type": "integer",
+    "format": "int64",
+    "minimum": -9223372036854775808,
+    "maximum": 9223372036854775807,
+}
 
 
 class Colour(Enum):
@@ -56,21 +63,21 @@ class Model(pydantic.BaseModel):
 @pytest.mark.parametrize(
     ("hint", "schema"),
     [
-        (int, {"type": "integer"}),
+        (int, INTEGER),
         (str | None, {"anyOf": [{"type": "string"}, {"type": "null"}]}),
-        (list[int], {"type": "array", "items": {"type": "integer"}}),
+        (list[int], {"type": "array", "items": INTEGER}),
         (set[str], {"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
-        (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
+        (dict[str, int], {"type": "object", "additionalProperties": INTEGER}),
         (dict, {"type": "object"}),
         (Literal["a", 1], {"enum": ["a", 1]}),
         (datetime, {"type": "string", "format": "date-time"}),
         (Any, {}),
-        (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
+        (tuple[int, ...], {"type": "array", "items": INTEGER}),
         (
             Point,
             {
                 "type": "array",
-                "prefixItems": [{"type": "integer"}, {"type": "number"}],
+                "prefixItems": [INTEGER, {"type": "number"}],
                 "items": False,
                 "minItems": 2,
             },
@@ -128,7 +135,7 @@ async def test_the_document_and_its_page() -> None:
     assert operation["description"] == "At once."
     assert operation["tags"] == ["orders"]
     assert operation["parameters"] == [
-        {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
+        {"name": "id", "in": "path", "required": True, "schema": INTEGER},
         {
             "name": "q",
             "in": "query",
@@ -143,6 +150,57 @@ async def test_the_document_and_its_page() -> None:
     assert 'fetch("/openapi.json")' in page.text
     assert "http://" not in page.text
     assert "https://" not in page.text  # it loads nothing from elsewhere
+
+
+async def test_other_answers_are_documented() -> None:
+    @attrs.define
+    class Error:
+        code: int
+
+    api = Api("shop")
+    orders = api.group("/orders", responses={404: "there is no such order", 202: None})
+
+    @orders.get("/{id}", responses={409: Error, 503: "nobody is there", 301: "it moved"})
+    async def read(id: int) -> Data: ...
+
+    @orders.post("/{id}", status_code=202, responses={404: None, 422: list[str]})
+    async def change(id: int) -> Data: ...
+
+    async with asking(api) as client:
+        document = (await client.get("/openapi.json")).json()
+    of = document["paths"]["/orders/{id}"]
+    get, post = of["get"]["responses"], of["post"]["responses"]
+
+    def schema(answer: Any) -> Any:
+        return answer["content"]["application/json"]["schema"]
+
+    assert set(get) == {"200", "202", "301", "404", "409", "422", "503"}
+    assert get["202"] == {"description": "Accepted"}
+    assert get["301"] == {"description": "it moved"}
+    assert get["404"]["description"] == "there is no such order"
+    assert get["409"]["description"] == "Conflict"
+    schemas = document["components"]["schemas"]
+    told = schemas[schema(get["404"])["$ref"].rpartition("/")[2]]
+    assert told["properties"] == {"detail": {"type": "string"}}
+    assert schema(get["404"]) == schema(get["503"])
+    own = schemas[schema(get["409"])["$ref"].rpartition("/")[2]]
+    assert set(own["properties"]) == {"code"}  # a class of the user's is not taken for ours
+    assert schema(post["202"]) == {"$ref": "#/components/schemas/Data"}
+    assert post["404"] == {"description": "Not Found"}
+    assert schema(post["422"]) == {"type": "array", "items": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("responses", "words"),
+    [
+        ({99: None}, "99 is no status"),
+        ({"404": None}, "'404' is no status"),
+        ({201: None}, "201 is the usual answer"),
+    ],
+)
+def test_answers_that_cannot_be_are_refused(responses: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Api("shop").get("/", status_code=201, responses=responses)
 
 
 async def test_an_api_without_documentation() -> None:
