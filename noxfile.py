@@ -124,9 +124,11 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """This package, the bare limit and its peers in alternation; writes a table."""
+    """This package beside its peers; writes a table. `-- --http`: requests instead of jobs."""
     session.install(".[trio,uvloop]")
-    session.run("python", "-m", "benchmarks.run", *session.posargs)
+    words = [word for word in session.posargs if word != "--http"]
+    module = "benchmarks.run" if words == session.posargs else "benchmarks.http"
+    session.run("python", "-m", module, *words)
 
 
 closing_lines: dict[str, str] = {}

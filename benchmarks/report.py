@@ -126,9 +126,9 @@ def write(folder: Path, lines: Sequence[Line], about: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = ["# Benchmark", ""]
     text += [f"- {key}: {value}" for key, value in about.items()]
-    text += ["", *_markdown(HEADINGS, [line.cells() for line in lines])]
+    text += ["", *markdown(HEADINGS, [line.cells() for line in lines])]
     text += ["", "Medians; latencies are p50 / p99.", ""]
-    text += _markdown(("ratio", "value"), [[what, f"{v:.2f}"] for what, v in ratios(lines)])
+    text += markdown(("ratio", "value"), [[what, f"{v:.2f}"] for what, v in ratios(lines)])
     failures = [f"- {x.contestant.label}: {why}" for x in lines for why in x.failures]
     text += ["", "## Failed samples", "", *failures] if failures else []
     page = folder / "latest.md"
@@ -145,6 +145,7 @@ def write(folder: Path, lines: Sequence[Line], about: dict[str, Any]) -> Path:
     return page
 
 
-def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
     lines = [headings, ["---"] * len(headings), *rows]
     return ["| " + " | ".join(cells) + " |" for cells in lines]

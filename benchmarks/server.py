@@ -14,7 +14,8 @@ START_LIMIT = 10.0
 """Seconds a server may take until it answers."""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -42,7 +43,7 @@ def redis_server() -> Iterator[str]:
     No snapshots and no append-only file: the disk of the machine is not what is compared, and it
     is the same for everybody. TCP on the loopback, because not every peer takes a unix socket.
     """
-    port = _free_port()
+    port = free_port()
     options = {
         "port": str(port),
         "bind": "127.0.0.1",

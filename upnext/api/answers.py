@@ -13,6 +13,10 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 JSON = "application/json"
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS
 _BODILESS = frozenset((204, 304))
+_PLAIN = frozenset((dict, list, str, int, float, bool, type(None)))
+"""Types of results that are written as JSON; a look here is cheaper than at abstract classes."""
+_RESPONSES = (Response, WerkzeugResponse)
+_SENT_AS_THEY_COME = (bytes, bytearray, AsyncIterator, Iterator)
 
 
 @frozen
@@ -49,12 +53,12 @@ class Answer:
         status, headers = self.status, None
         if type(result) is tuple:
             result, status, headers = _unpack(cast("tuple[Any, ...]", result), status)
-        if isinstance(result, Response | WerkzeugResponse):
-            return (
-                result if headers is None and status == self.status else (result, status, headers)
-            )
-        if isinstance(result, bytes | bytearray | AsyncIterator | Iterator):
-            return result, status, headers or {}
+        if type(result) not in _PLAIN:
+            if isinstance(result, _RESPONSES):
+                as_it_is = headers is None and status == self.status
+                return result if as_it_is else (result, status, headers)
+            if isinstance(result, _SENT_AS_THEY_COME):
+                return result, status, headers or {}
         if status in _BODILESS:
             return Response(b"", status, headers)
         if self._through is not None:

@@ -24,12 +24,13 @@ class Leaving:
 
     _inbox: Bounded[Any]
     _scope: anyio.CancelScope | None = field(default=None, init=False)
-    _gone: bool = field(default=False, init=False)
+    gone: bool = field(default=False, init=False)
+    """Whether he left. Read by whoever counts requests."""
 
     async def put(self, message: Message) -> None:
         """Pass on a message of the client."""
         if message["type"] == "http.disconnect":
-            self._gone = True
+            self.gone = True
             if self._scope is not None:
                 self._scope.cancel()
                 return
@@ -38,7 +39,7 @@ class Leaving:
     def cancels(self, scope: anyio.CancelScope) -> None:
         """Cancel this scope when the client leaves; at once, if he left already."""
         self._scope = scope
-        if self._gone:
+        if self.gone:
             scope.cancel()
 
     def spares(self) -> None:

@@ -44,8 +44,9 @@ def new_job(
                 context.lender.parent = True
         if context.deadline is not None and (deadline is None or context.deadline < deadline):
             deadline = context.deadline
-    budgets = (budget, own_budget, inherited_budget())
-    budget = min((each for each in budgets if each is not None), default=None)
+    for other in (own_budget, inherited_budget()):
+        if other is not None and (budget is None or other < budget):
+            budget = other
     return NewJob(
         id=job_id,
         function=definition.name,

@@ -10,6 +10,7 @@ the workers drain. One component that ends by itself stops the others the same w
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -80,6 +81,12 @@ class Service:
 
     async def run(self) -> None:
         """Run all components; when one ends by itself, end the others too."""
+        try:
+            await self._run()
+        finally:
+            gc.unfreeze()
+
+    async def _run(self) -> None:
         self._serving = anyio.CancelScope()
         self._shutdowns = [Shutdown(self.worker_timeout) for _ in self.workers]
         readiness = _Readiness(len(self.workers) + len(self.apis), self._say_ready)
@@ -118,6 +125,9 @@ class Service:
 
     def _say_ready(self) -> None:
         self._started.set()
+        # What is there by now, code above all, lives as long as the process. Not to look through it
+        # again and again makes collections short, and requests and jobs wait for those.
+        gc.freeze()
         if self.lifeline is not None:
             self.lifeline.ready()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import anyio
+import h11
 import httpx
 import pytest
 import quart
@@ -20,9 +22,11 @@ from wsproto.events import AcceptConnection, Ping, Request, TextMessage
 
 from tests.integration.api.conftest import Serving
 from upnext import Api, ConfigurationError
+from upnext.api.ports import ASGIApp
 from upnext.api.serve import serve_api
 from upnext.api.server import connection
 from upnext.api.server.lifespan import ApiLifespanError
+from upnext.api.tracking.middleware import Middleware
 
 
 @pytest.fixture
@@ -68,6 +72,63 @@ async def test_requests_on_one_connection(api: Api, serving: Serving) -> None:
         assert answer.json() == 500_000
         assert (await served.client.get("/runtime/ready")).status_code == 200
         assert "server" not in answer.headers
+
+
+async def test_answers_that_the_client_takes_late_come_whole_and_in_order(
+    api: Api, serving: Serving
+) -> None:
+    @api.get("/letters/{letter}")
+    async def letters(letter: str) -> quart.Response:
+        return quart.Response(letter * (4 << 20), content_type="text/plain")
+
+    asked = "aAbBcC"  # small and large ones take turns
+    async with serving(api) as served, await anyio.connect_tcp(*served.address) as stream:
+        for letter in asked:
+            path = f"/hello/{letter}" if letter.islower() else f"/letters/{letter}"
+            await stream.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await anyio.wait_all_tasks_blocked()
+        client = h11.Connection(h11.CLIENT)
+        for letter in asked:
+            body = await _answer_to(client, stream)
+            expected = f'{{"hello":"{letter}"}}' if letter.islower() else letter * (4 << 20)
+            assert body == expected.encode()
+
+
+async def _answer_to(client: h11.Connection, stream: SocketStream) -> bytes:
+    if client.our_state is h11.DONE:
+        client.start_next_cycle()
+    client.send(h11.Request(method="GET", target="/", headers={"Host": "x"}.items()))
+    client.send(h11.EndOfMessage())
+    body = bytearray()
+    while not isinstance(event := client.next_event(), h11.EndOfMessage):
+        if event is h11.NEED_DATA:
+            client.receive_data(await stream.receive())
+        elif isinstance(event, h11.Data):
+            body += event.data
+    return bytes(body)
+
+
+async def test_a_stream_of_known_length_lets_others_have_their_turns(
+    api: Api, serving: Serving
+) -> None:
+    other_began = anyio.Event()
+
+    @api.get("/stream")
+    async def stream() -> Any:
+        async def parts() -> Any:
+            while not other_began.is_set():  # never waits by itself
+                yield b"x"
+
+        return parts(), 200, {"Content-Length": "1000000000"}
+
+    @api.get("/other")
+    async def other() -> str:
+        other_began.set()
+        return "here"
+
+    async with serving(api) as served, served.client.stream("GET", "/stream") as answer:
+        assert answer.status_code == 200
+        assert (await served.client.get("/other")).json() == "here"
 
 
 async def test_what_is_too_large_is_refused(api: Api, serving: Serving) -> None:
@@ -133,6 +194,25 @@ async def test_a_client_that_leaves_cancels_its_handler(
             await stream.send(head + body)
             await slow.begun.wait()
         await slow.cancelled.wait()
+
+
+async def test_a_client_that_leaves_is_counted_as_gone(api: Api, serving: Serving) -> None:
+    slow, counted = Slow(api), list[tuple[Any, ...]]()
+
+    class Book:
+        def count(self, *facts: Any) -> None:
+            counted.append(facts)
+
+    def tracked(app: ASGIApp) -> ASGIApp:
+        return Middleware(app, cast("Any", Book()), time.monotonic)
+
+    async with serving(api, outer=[tracked]) as served:
+        async with await anyio.connect_tcp(*served.address) as stream:
+            await stream.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            await slow.begun.wait()
+        await slow.cancelled.wait()
+    [(_, method, template, _, status, _)] = counted
+    assert (method, template, status) == ("GET", "/slow", 499)
 
 
 async def test_a_deadline_ends_a_handler(api: Api, serving: Serving) -> None:

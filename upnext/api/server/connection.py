@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from typing import Any, cast
 
 import anyio
@@ -31,6 +32,8 @@ LINGER = 1.0
 """Seconds to hear out a client whose request was answered before it was read: closed at once,
 the answer would be lost."""
 _ANSWER, _LENGTH = b"HTTP/1.1 ", b"\r\ncontent-length: "
+_POSIX = os.name == "posix"
+"""Whether a socket is a file."""
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
@@ -53,8 +56,15 @@ class Connection:
     _writing: bool = field(default=False, init=False)
     _written: anyio.Event | None = field(default=None, init=False)
     """Set after the write under way, if somebody else waits to write."""
+    _unsent: bool = field(default=False, init=False)
+    """Whether bytes may wait in the stream's own buffer."""
     _held: bytes = field(default=b"", init=False)
     _protocol: Any = field(default=None, init=False)
+    _socket: Any = field(init=False)
+
+    @_socket.default
+    def _raw_socket(self) -> Any:
+        return self.stream.extra(SocketAttribute.raw_socket, None) if _POSIX else None
 
     async def run(self) -> None:
         """Serve the client."""
@@ -105,12 +115,16 @@ class Connection:
 
     async def _send(self, event: Any) -> None:
         if isinstance(event, RawData):
-            data = self._held + event.data if self._held else event.data
+            data = event.data
             # The headers of an answer of known length travel with its first bytes.
-            if data is event.data and data.startswith(_ANSWER) and _LENGTH in data:
+            if self._held:
+                data, self._held = self._held + data, b""
+                written = self._write_now(data)
+                if written < len(data):
+                    await self._write(data[written:])
+            elif data.startswith(_ANSWER) and _LENGTH in data:
                 self._held = data
             elif data:
-                self._held = b""
                 await self._write(data)
         elif isinstance(event, Updated):
             if event.idle:
@@ -121,16 +135,30 @@ class Connection:
         elif isinstance(event, Closed):
             await self._close()
 
+    def _write_now(self, data: bytes) -> int:
+        """Give the kernel what it takes at once, past the stream, and tell how many bytes it took.
+
+        Spares a scope and a turn of the event loop, once for each answer: whoever goes on sending
+        takes its turns. An error shows when the stream is used next.
+        """
+        if self._writing or self._unsent or self._socket is None:
+            return 0
+        try:
+            return os.write(self._socket.fileno(), data)
+        except OSError:
+            return 0
+
     async def _write(self, data: bytes) -> None:
         while self._writing:
             if self._written is None:
                 self._written = anyio.Event()
             await self._written.wait()
-        self._writing = True
+        self._writing = self._unsent = True
         try:
             with anyio.move_on_after(SEND_PATIENCE) as slow:
                 await self.stream.send(data)
             if not slow.cancelled_caught:
+                self._unsent = False
                 return
             logger.info("a client takes what it asked for too slowly; dropped")
         except _GONE:

@@ -74,7 +74,7 @@ class Requests:
         send: Callable[[Any], Awaitable[None]],
     ) -> Callable[[Any], Awaitable[None]]:
         """Start the app on a request; returns where to put what the client sends."""
-        inbox = Bounded[Any](MOST_WAITING)
+        inbox: Bounded[Any] = Bounded(MOST_WAITING)
         if scope["type"] == "http":
             leaving = scope["extensions"][LEAVING] = Leaving(inbox)
             self._group.start_soon(_answer, app, scope, inbox.get, send)

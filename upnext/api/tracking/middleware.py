@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from upnext.api.leaving import LEAVING
 from upnext.api.tracking.book import Book
 from upnext.api.tracking.ports import ASGIApp, Message, Receive, Scope, Send
 from upnext.api.tracking.route import template_of
@@ -103,6 +104,9 @@ class Middleware:
         exchange: _Exchange,
         failure: BaseException | None,
     ) -> None:
+        leaving = scope.get("extensions", {}).get(LEAVING)
+        if leaving is not None and leaving.gone:  # the handler was cancelled, and heard no message
+            exchange.gone = True
         status = exchange.final_status(failure)
         ended = self._clock() if failure is not None or not exchange.ended else exchange.ended
         template, path = template_of(scope, root_path), scope["path"]

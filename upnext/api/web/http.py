@@ -11,16 +11,20 @@ from quart.wrappers.response import DataBody
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from upnext.api.leaving import LEAVING, Leaving
-from upnext.api.ports import Receive
+from upnext.api.ports import Receive, Scope
 
 SHORT = 1 << 16
 """Bytes of a body that is read as a whole before its handler is called."""
 
 
-def _is_short(request: Request) -> bool:
-    if "transfer-encoding" in request.headers:
-        return False
-    return (request.content_length or 0) <= SHORT
+def is_short(scope: Scope) -> bool:
+    """Whether the body is of `SHORT` bytes at most, as far as the headers say."""
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return False
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > SHORT:
+            return False
+    return True
 
 
 class HTTPConnection(ASGIHTTPConnection):
@@ -33,10 +37,9 @@ class HTTPConnection(ASGIHTTPConnection):
     async def __call__(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
         self._answered = False
-        self._leaving = cast(
-            "Leaving | None", cast("Any", self.scope).get("extensions", {}).get(LEAVING)
-        )
-        if self._leaving is not None and _is_short(request):
+        scope = cast("Scope", self.scope)
+        self._leaving = cast("Leaving | None", scope.get("extensions", {}).get(LEAVING))
+        if self._leaving is not None and is_short(scope):
             await self._answer_short(request, receive, send, self._leaving)
             return
         failure: Exception | None = None

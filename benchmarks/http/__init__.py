@@ -1,0 +1,1 @@
+"""Requests per second of an API, beside those of its peers: python -m benchmarks.http --help."""
