@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.subject import (
+    KEYS,
     Subject,
     claim,
     claim_one,
@@ -265,3 +266,16 @@ async def test_a_job_that_came_to_its_end_holds_nothing(store: Store, subject: S
     rescued = await rescue(store, LEASE)
     assert (rescued.requeued, rescued.buried) == ([], [])
     assert [revoked.lost for revoked in await store.renew("w1", [held(job)])] == [True]
+
+
+async def test_who_hands_a_job_back_is_not_woken_for_it(store: Store) -> None:
+    """It stops, or has no room; another one that is free is to come at once."""
+    await submit(store, new())
+    job = await claim_one(store, "w1")
+    heard: dict[str, list[bytes]] = {"w1": [], "w2": []}
+    for worker, messages in heard.items():
+        await store.subscribe(KEYS.worker_channel(worker), messages.append, lambda: None).ready()
+        assert await claim(store, worker) == []  # w1 has waited longest
+    await store.settle("w1", [outcome(job, Ending.RELEASE)])
+    await store.now()  # a message may come after the reply
+    assert heard == {"w1": [], "w2": [b"work " + KEYS.function("work").encode()]}

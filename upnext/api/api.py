@@ -147,7 +147,7 @@ class Api(Routes):
         name = name.strip()
         if not name:
             raise ConfigurationError("an API's name must not be empty")
-        if not 0 <= port < 1 << 16:
+        if type(port) is not int or not 0 <= port < 1 << 16:
             raise ConfigurationError(f"port must be from 0 to 65535, not {port!r}")
         if request_timeout is not None and not request_timeout > 0:
             raise ConfigurationError(f"request_timeout must be more than 0, not {request_timeout}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
 
 from upnext import Api
+from upnext.service.health_file import HealthFile
 from upnext.service.surroundings import Surroundings
 from upnext.service.tree import Service
 from upnext.settings import Settings
@@ -26,7 +28,9 @@ class Parent:
         await anyio.sleep_forever()
 
 
-async def test_what_is_there_at_the_start_is_left_alone_until_the_end(redis_url: str) -> None:
+async def test_what_is_there_at_the_start_is_left_alone_until_the_end(
+    redis_url: str, tmp_path: Path
+) -> None:
     parent = Parent()
     service = Service(
         workers=[],
@@ -35,6 +39,7 @@ async def test_what_is_there_at_the_start_is_left_alone_until_the_end(redis_url:
         server=None,
         worker_timeout=1,
         api_timeout=1,
+        health_file=HealthFile.at(str(tmp_path / "alive")),
         lifeline=cast("Any", parent),
     )
     with anyio.fail_after(20):

@@ -23,6 +23,7 @@ local stamp = ''
 local GATE, KEYED = '!', '*'
 local freed = false -- whether an end made room under a limit
 local let_go, rouse, to_queue
+local unwilling = '' -- a worker that hands jobs back in this call is not told to come for them
 
 -- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
 -- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
@@ -52,7 +53,7 @@ end
 
 local function register(verb, callback, ...)
   local function run(keys, args)
-    journal, events, size, freed = {}, 0, 0, false
+    journal, events, size, freed, unwilling = {}, 0, 0, false, ''
     -- A call that fails halfway has made the transitions it made: history must hear of them.
     local ok, reply = pcall(callback, keys, args)
     if freed then pcall(rouse, keys[1]) end
@@ -99,11 +100,15 @@ end
 
 -- Tell one hungry worker that there is work. A channel nobody listens to belongs to a dead
 -- worker: it is forgotten and the next one is told.
+local function tell_of_work(P, channel)
+  if string.match(channel, '[^:]*$') == unwilling then return false end
+  return redis.call('PUBLISH', channel, 'work ' .. P) > 0
+end
+
 local function wake(P)
   while true do
     local channel = redis.call('ZPOPMIN', P .. 'hungry')[1]
-    if not channel then return end
-    if redis.call('PUBLISH', channel, 'work ' .. P) > 0 then return end
+    if not channel or tell_of_work(P, channel) then return end
   end
 end
 

@@ -36,7 +36,7 @@ rouse = function(P)
   while true do
     local channel = redis.call('ZPOPMIN', P .. 'barred')[1]
     if not channel then return wake(P) end
-    if redis.call('PUBLISH', channel, 'work ' .. P) > 0 then return end
+    if tell_of_work(P, channel) then return end
   end
 end
 

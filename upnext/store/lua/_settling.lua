@@ -38,6 +38,7 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
     status = 'scheduled'
     to_schedule(P, id, due)
   else
+    if ending == 'release' then unwilling = worker end
     lane, entry = to_queue(P, id, job, found.keys, tonumber(found.priority), ending == 'release')
     wake(P)
   end

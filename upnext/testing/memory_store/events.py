@@ -7,6 +7,7 @@ from attrs import define
 from upnext.model.event import NewEvent, StoredEvent, TakenEvent
 from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.channels import Channels
+from upnext.testing.memory_store.line import Line
 from upnext.testing.memory_store.queue import HUNGRY_LIVE
 
 SEEN_LIVE = 15 * 60_000
@@ -78,8 +79,7 @@ class Events:
         self.hungry_live = HUNGRY_LIVE
         self._entries = 0
         self._publish = channels.publish
-        self._hungry: dict[str, int] = {}
-        self._hungry_until = 0
+        self._hungry = Line()
         self._roll_until = 0
 
     def expire(self, now: int) -> None:
@@ -88,8 +88,7 @@ class Events:
             del self.seen[seen]
         for key in [key for key, (_, until) in self.holders.items() if until < now]:
             del self.holders[key]
-        if self._hungry_until < now:
-            self._hungry.clear()
+        self._hungry.expire(now)
         if self._roll_until < now:
             self.handlers.clear()
             self.declared.clear()
@@ -116,17 +115,14 @@ class Events:
 
     def feel_hungry(self, channel: str, now: int) -> None:
         """A router has nothing to do."""
-        self._hungry.setdefault(channel, now)
-        self._hungry_until = now + self.hungry_live
+        self._hungry.join(channel, now, now + self.hungry_live)
 
     def forget_hunger(self, channel: str) -> None:
         """A router stops."""
-        self._hungry.pop(channel, None)
+        self._hungry.leave(channel)
 
     def wake(self) -> None:
         """Tell the router that had nothing to do for longest; those who are gone are forgotten."""
-        while self._hungry:
-            channel = min(self._hungry, key=lambda name: (self._hungry[name], name))
-            del self._hungry[channel]
+        while channel := self._hungry.pop():
             if self._publish(channel, f"work {self.prefix}".encode()):
                 return

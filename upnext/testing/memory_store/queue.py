@@ -14,6 +14,7 @@ from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.testing.memory_store.channels import Channels
 from upnext.testing.memory_store.lanes import Lanes
+from upnext.testing.memory_store.line import Line
 from upnext.testing.memory_store.marks import Marks
 from upnext.testing.memory_store.record import Record
 from upnext.testing.memory_store.ring import Opening, Ring
@@ -51,6 +52,7 @@ class Queue:
         hungry_live: Milliseconds after which workers that said they are free are forgotten.
         on_change: Told of every transition.
         freed: Whether an end made room under a limit; see `give_room`.
+        unwilling: A worker that hands jobs back now, and is not to be told to come for them.
     """
 
     def __init__(self, prefix: str, bounds: Bounds, channels: Channels) -> None:
@@ -78,11 +80,8 @@ class Queue:
         self.share = 0
         self.hungry_live = HUNGRY_LIVE
         self.on_change: Callable[[Record], None] | None = None
-        self.freed = False
-        self._hungry: dict[str, int] = {}
-        self._hungry_until = 0
-        self._barred: dict[str, int] = {}
-        self._barred_until = 0
+        self.freed, self.unwilling = False, ""
+        self._hungry, self._barred = Line(), Line()
         self._marks_until = 0
         self._dead_until: int | None = None
         self._expiries: list[tuple[int, str]] = []
@@ -93,10 +92,8 @@ class Queue:
             at, job_id = heapq.heappop(self._expiries)
             if job_id in self.jobs and self.jobs[job_id].expires == at:
                 del self.jobs[job_id]
-        if self._hungry_until < now:
-            self._hungry.clear()
-        if self._barred_until < now:
-            self._barred.clear()
+        self._hungry.expire(now)
+        self._barred.expire(now)
         if self._marks_until < now:
             self.cancelled.clear()
         if self._dead_until is not None and self._dead_until < now:
@@ -119,56 +116,48 @@ class Queue:
 
     def feel_hungry(self, channel: str, now: int) -> None:
         """A worker has free slots and found nothing more to do."""
-        self._hungry.setdefault(channel, now)
-        self._hungry_until = now + self.hungry_live
+        self._hungry.join(channel, now, now + self.hungry_live)
 
     def forget_hunger(self, channel: str) -> None:
         """A worker stops."""
-        self._hungry.pop(channel, None)
-        self._barred.pop(channel, None)
+        self._hungry.leave(channel)
+        self._barred.leave(channel)
 
     def wake(self) -> None:
         """Tell one worker with free slots that there is work; those who are gone are forgotten."""
         while channel := self.pop_hungry():
-            if self.publish(channel, f"work {self.prefix}".encode()):
+            if self._tell_of_work(channel):
                 return
+
+    def _tell_of_work(self, channel: str) -> bool:
+        own = channel.rpartition(":")[2] == self.unwilling
+        return not own and self.publish(channel, f"work {self.prefix}".encode()) > 0
 
     def pop_hungry(self) -> str | None:
         """The channel of the worker that has been hungry longest; it is forgotten."""
-        if not self._hungry:
-            return None
-        channel = min(self._hungry, key=lambda name: (self._hungry[name], name))
-        del self._hungry[channel]
-        return channel
+        return self._hungry.pop()
 
     def leave_bar(self, channel: str) -> None:
         """A worker does not wait for a limit any more."""
-        self._barred.pop(channel, None)
+        self._barred.leave(channel)
 
     def stand_by(self, channel: str, now: int, *, barred: bool) -> int:
         """A worker got less than it asked for; how many wait longer for the same."""
         line, other = (self._barred, self._hungry) if barred else (self._hungry, self._barred)
-        other.pop(channel, None)
-        line.setdefault(channel, now)
-        if barred:
-            self._barred_until = now + self.hungry_live
-        else:
-            self._hungry_until = now + self.hungry_live
-        return sorted(line, key=lambda name: (line[name], name)).index(channel)
+        other.leave(channel)
+        line.join(channel, now, now + self.hungry_live)
+        return line.ahead_of(channel)
 
     def rouse(self) -> None:
         """Tell a worker that waits for a limit, or else a hungry one, that something may run."""
-        while self._barred:
-            channel = min(self._barred, key=lambda name: (self._barred[name], name))
-            del self._barred[channel]
-            if self.publish(channel, f"work {self.prefix}".encode()):
+        while channel := self._barred.pop():
+            if self._tell_of_work(channel):
                 return
         self.wake()
 
     def rouse_all(self) -> None:
         """Tell all that wait for a limit."""
-        channels, self._barred = list(self._barred), {}
-        for channel in channels:
+        while channel := self._barred.pop():
             self.publish(channel, f"work {self.prefix}".encode())
         self.wake()
 
@@ -194,6 +183,7 @@ class Queue:
         freed, self.freed = self.freed, False
         if freed:
             self.rouse()
+        self.unwilling = ""
 
     def low_share(self, count: int, one_in: int) -> int:
         """How many of the next `count` jobs are those of the one in so many."""

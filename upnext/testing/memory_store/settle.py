@@ -58,6 +58,8 @@ def _run_again(
     if outcome.delay > 0:
         queue.to_schedule(job, job.due)
     else:
+        if ending is Ending.RELEASE:
+            queue.unwilling = job.worker
         queue.to_lane(job, first=ending is Ending.RELEASE)
         queue.wake()
     queue.emit(
