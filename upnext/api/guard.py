@@ -64,7 +64,7 @@ def guarded(app: ASGIApp, longest: float | None) -> ASGIApp:
                 await _refuse(send, 504, f"not done within {limit:g} seconds")
         except _BadTimeoutError as error:
             await _refuse(send, 400, str(error))
-        except Exception as error:
+        except Exception as error:  # whatever the app raised: the client gets an id
             error_id = log_failure(error, scope["method"], scope["path"])
             if answering.begun:
                 raise  # the answer is cut short, which the client can see

@@ -51,7 +51,7 @@ class Runtime:
                 await self.broker.ping()
         except TimeoutError:
             problem = f"the broker did not answer within {PATIENCE:g} s"
-        except Exception as error:
+        except Exception as error:  # whatever keeps the broker away is told
             problem = f"the broker cannot be reached: {error}"
         else:
             return 200, {"status": "ok", "broker": "ok"}

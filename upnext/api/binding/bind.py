@@ -49,7 +49,7 @@ class Bound:
         if parameters.body is not None:
             try:
                 body = BodyReader.of(parameters.body)
-            except Exception as error:
+            except Exception as error:  # a type's converter says no in its own way
                 raise ConfigurationError(
                     f"handler {getattr(handler, '__name__', handler)!r}: nothing can be read as"
                     f" {parameters.body.hint}: {error}"

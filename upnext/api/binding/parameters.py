@@ -117,7 +117,7 @@ def _text(where: str, name: str, hint: Any, default: Any) -> Text:
         return Text(name, hint, reader_of(item_of(hint)), default, gather)
     except ConfigurationError:
         raise
-    except Exception as error:
+    except Exception as error:  # as the type's converter says no
         raise ConfigurationError(
             f"{where}: {name!r} of {hint} cannot be read from text: {error}"
         ) from error

@@ -90,7 +90,7 @@ class Requests:
 async def _answer(app: ASGIApp, scope: Any, receive: Any, send: Any) -> None:
     try:
         await app(scope, receive, send)
-    except Exception:
+    except Exception:  # the app's; it must not end the server
         # What is left to answer is answered with 500 by the protocol.
         logger.debug("%s %s was cut short", scope["type"], scope["path"], exc_info=True)
     await send(None)

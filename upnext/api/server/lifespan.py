@@ -75,7 +75,7 @@ class Lifespan:
         }
         try:
             await self.app(scope, self._inbox.get, self._hear)
-        except Exception as error:
+        except Exception as error:  # the app's, whatever it is
             if self._started.is_set() and self._supported:
                 self._problem = self._problem or str(error) or type(error).__name__
             # Many apps know no lifespan, and say so by failing at it.

@@ -121,7 +121,7 @@ class APIQuart(Quart):
             try:
                 async with self.app_context():
                     await self.ensure_async(func)(*args, **kwargs)
-            except Exception as error:
+            except Exception as error:  # the user's; the app has a handler for it
                 await self.handle_background_exception(error)
 
         self.background_group.start_soon(run)

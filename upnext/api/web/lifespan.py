@@ -34,7 +34,7 @@ class Lifespan:
     async def _told(self, send: Send, word: str, run: Any) -> bool:
         try:
             await run()
-        except Exception as error:
+        except Exception as error:  # the user's; the server is told
             await send({"type": f"lifespan.{word}.failed", "message": str(error)})
             return False
         await send({"type": f"lifespan.{word}.complete"})

@@ -29,7 +29,7 @@ class WebsocketConnection(ASGIWebsocketConnection):
             group.start_soon(self._hear, receive, group.cancel_scope)
             try:
                 await self.handle_websocket(websocket, send)
-            except Exception as error:
+            except Exception as error:  # raised again outside the task group
                 failure = error
             group.cancel_scope.cancel()
         if failure is not None:
