@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import anyio
-from anyio.abc import SocketListener, SocketStream, TaskGroup, TaskStatus
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup, TaskStatus
 from attrs import define, field
 from hypercorn.config import Config
 
@@ -32,6 +33,10 @@ MOST_MESSAGE = 16 << 20
 _OUT_OF = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 BREATH = 0.1
 """Seconds to wait where the machine has nothing left for one more connection."""
+MOST_AT_ONCE = 64
+"""Clients taken in by one turn of the event loop."""
+_POSIX = os.name == "posix"
+"""Whether a listening socket may be asked beside the event loop."""
 
 
 async def serve_api(
@@ -118,7 +123,12 @@ class _Server:
     _open: set[Connection] = field(factory=set[Connection], init=False)
 
     async def accept(self, listener: SocketListener, group: TaskGroup) -> None:
-        """Take in clients."""
+        """Take in clients.
+
+        To accept one takes a few turns of the event loop, each of which serves all that are here
+        already. So those that came together are taken in together.
+        """
+        listening = listener.extra(SocketAttribute.raw_socket) if _POSIX else None
         while True:
             try:
                 stream = await listener.accept()
@@ -129,12 +139,27 @@ class _Server:
                 await anyio.sleep(BREATH)
             else:
                 group.start_soon(self._serve, stream)
+                for client in _others(listening):
+                    group.start_soon(self._welcome, client)
 
     async def end_idle(self) -> None:
         """Close what waits for a next request, and everything else behind its request."""
         await self.context.terminated.set()
         for connection in self._open:
             connection.end_if_idle()
+
+    async def _welcome(self, client: socket.socket) -> None:
+        try:
+            if client.family != socket.AF_UNIX:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = await SocketStream.from_socket(client)
+        except (OSError, ValueError):  # AnyIO takes no socket whose other end is gone already
+            client.close()
+        except BaseException:
+            client.close()
+            raise
+        else:
+            await self._serve(stream)
 
     async def _serve(self, stream: SocketStream) -> None:
         connection = Connection(self.app, self.config, self.context, self.state, stream)
@@ -143,6 +168,16 @@ class _Server:
             await connection.run()
         finally:
             self._open.discard(connection)
+
+
+def _others(listening: socket.socket | None) -> Iterator[socket.socket]:
+    """The clients that wait to be accepted, as many as may be at once."""
+    for _ in range(MOST_AT_ONCE - 1 if listening else 0):
+        try:
+            client, _address = listening.accept()
+        except OSError:  # nobody waits; or what else it is shows when the next one is accepted
+            return
+        yield client
 
 
 def _config() -> Config:
