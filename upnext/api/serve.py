@@ -172,10 +172,12 @@ class _Server:
 
 def _others(listening: socket.socket | None) -> Iterator[socket.socket]:
     """The clients that wait to be accepted, as many as may be at once."""
-    for _ in range(MOST_AT_ONCE - 1 if listening else 0):
+    if listening is None:
+        return
+    for _ in range(MOST_AT_ONCE - 1):
         try:
             client, _address = listening.accept()
-        except OSError:  # nobody waits; or what else it is shows when the next one is accepted
+        except OSError:  # nobody waits; what else it is shows when the next one is accepted
             return
         yield client
 

@@ -5,8 +5,8 @@
 -- opaque bytes here: cjson would turn 2^53+1 into a float and [] into {}.
 
 local GROUP = 'workers'
-local EVENTS_LIVE = 7 * 24 * 3600 * 1000
-local HUNGRY_LIVE = 15 * 60 * 1000
+local EVENTS_LIVE = '604800000' -- ms: 7 days
+local HUNGRY_LIVE = '900000' -- ms: 15 minutes
 local MARK_LIVE = 24 * 3600 * 1000
 local MOST_WORDS = 4000 -- Lua cannot unpack many more than 8,000 values
 local MOST_BYTES = 256 * 1024
@@ -14,8 +14,7 @@ local MOST_BYTES = 256 * 1024
 -- What happened to jobs in this call: values for the event stream, each event from its `type` on.
 local journal, events, size, kept, present = {}, 0, 0, 0, 0
 
--- The time of this call in words. Lua's numbers become words by way of a floating-point format,
--- which takes longer than the rest of writing them down.
+-- The time of this call in words.
 local stamp = ''
 -- Limits (_ring.lua). Two members of `lanes` are no lanes of a priority: the gate, first of all,
 -- which marks a function that is limited or paused, and the lane of claimed jobs that have keys,
@@ -25,6 +24,12 @@ local freed = false -- whether an end made room under a limit
 local let_go, rouse, to_queue
 local unwilling = '' -- a worker that hands jobs back in this call is not told to come for them
 
+-- A whole number as a word. Left to the server it becomes one by way of a floating-point format,
+-- which takes longer than many a command.
+local function word(number)
+  return string.format('%d', number)
+end
+
 -- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
 -- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
 -- as many events as asked for, however they are packed.
@@ -33,9 +38,9 @@ local function write_journal(P)
   local words, count = journal, events
   journal, events, size = {}, 0, 0
   local function append()
-    local last = redis.call('INCRBY', P .. 'journal', count)
-    return redis.pcall('XADD', P .. 'events', 'MINID', '~', math.max(0, last - kept),
-      last .. '-0', unpack(words))
+    local last = redis.call('INCRBY', P .. 'journal', word(count))
+    return redis.pcall('XADD', P .. 'events', 'MINID', '~', word(math.max(0, last - kept)),
+      word(last) .. '-0', unpack(words))
   end
   local written = append()
   if type(written) == 'table' and written.err then
@@ -70,7 +75,7 @@ end
 local function clock()
   local t = redis.call('TIME')
   present = t[1] * 1000 + math.floor(t[2] / 1000)
-  stamp = string.format('%d', present)
+  stamp = word(present)
   return present
 end
 
@@ -94,14 +99,19 @@ end
 -- Remember a worker that has free slots and found nothing more to do. The one that has waited
 -- longest is served first.
 local function feel_hungry(P, channel)
-  redis.call('ZADD', P .. 'hungry', 'NX', present, channel)
+  redis.call('ZADD', P .. 'hungry', 'NX', stamp, channel)
   redis.call('PEXPIRE', P .. 'hungry', HUNGRY_LIVE)
+end
+
+-- Whose control channel it is.
+local function worker_of(channel)
+  return string.match(channel, '^.*:(.*)$')
 end
 
 -- Tell one hungry worker that there is work. A channel nobody listens to belongs to a dead
 -- worker: it is forgotten and the next one is told.
 local function tell_of_work(P, channel)
-  if string.match(channel, '[^:]*$') == unwilling then return false end
+  if worker_of(channel) == unwilling then return false end
   return redis.call('PUBLISH', channel, 'work ' .. P) > 0
 end
 

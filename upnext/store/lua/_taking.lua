@@ -6,12 +6,12 @@ local PATIENCE = 1000
 
 local function read_lane(P, lane, worker, count)
   local stream = P .. 'lane:' .. lane
-  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count,
+  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', word(count),
     'STREAMS', stream, '>')
   if reply and reply.err then
     -- The group is gone with a lost server: start it at 0, for `$` would skip what waits.
     redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
-    reply = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count,
+    reply = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', word(count),
       'STREAMS', stream, '>')
   end
   if not reply then return {} end
@@ -263,7 +263,7 @@ local function hand_over(P, keep, ttl, now)
     local channel = redis.call('ZPOPMIN', P .. 'hungry')[1]
     if not channel then return end
     if redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
-      local rows, dry = take_jobs(P, keep, ttl, now, string.match(channel, '[^:]*$'), 1, true)
+      local rows, dry = take_jobs(P, keep, ttl, now, worker_of(channel), 1, true)
       local row = rows[1]
       if not row then
         if dry then return feel_hungry(P, channel) end
