@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,11 +10,11 @@ from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
-from anyio.streams.tls import TLSAttribute, TLSStream
+from anyio.streams.tls import TLSStream
 from redis.exceptions import InvalidResponse, RedisError
 
+from upnext.redis.direct import CHUNK, DirectStream, connect_tcp, connect_unix
 from upnext.redis.pipeline import Pipeline
-from upnext.redis.unix import UnixStream
 from upnext.redis.url import Address
 from upnext.redis.wire import Command, Parser, pack
 
@@ -31,9 +30,6 @@ LOST = (
     InvalidResponse,
 )
 """What comes out of a connection that is of no use any more."""
-
-CHUNK = 65536
-"""Bytes to take from the socket at once."""
 
 CLOSE_LIMIT = 1.0
 """Seconds that closing a socket may take."""
@@ -71,8 +67,7 @@ class Connection:
         self._parser = Parser()
         self._socket: socket.socket | None = stream.extra(SocketAttribute.raw_socket, None)
         self._poll = select.poll() if self._socket is not None else None
-        encrypted = stream.extra(TLSAttribute.ssl_object, None) is not None
-        self._straight = os.name == "posix" and self._socket is not None and not encrypted
+        self._direct = stream if isinstance(stream, DirectStream) else None
         if self._poll is not None and self._socket is not None:
             self._poll.register(self._socket.fileno(), _GONE)
 
@@ -98,27 +93,26 @@ class Connection:
         """Nothing may be sent here any more, and nothing is to come."""
         return self.retiring and not self.pipeline
 
-    def write_now(self, data: bytes) -> int:
-        """Give the kernel what it takes at once, past the stream, and tell how many bytes it took.
-
-        Only while all that was sent before is answered: then none of it waits in the stream's own
-        buffers. It spares a turn of the event loop before the write, and a scope around it. An
-        error shows when the stream is used next.
-        """
-        if not self._straight or self._socket is None:
-            return 0
-        try:
-            return os.write(self._socket.fileno(), data)
-        except OSError:
-            return 0
+    def send_now(self, data: bytes) -> int:
+        """Give the kernel what it takes at once, and tell how many bytes that was."""
+        return 0 if self._direct is None else self._direct.send_now(data)
 
     async def send(self, data: bytes) -> None:
         """Send all of it, or fail."""
         await self._stream.send(data)
 
+    def receive_now(self) -> bytes | None:
+        """What came already; None when nobody can tell without waiting."""
+        return None if self._direct is None else self._direct.receive_now()
+
     async def receive(self) -> bytes:
         """Wait for some bytes. Cancelling this loses nothing."""
-        return await self._stream.receive(CHUNK)
+        if self._direct is None:
+            return await self._stream.receive(CHUNK)
+        while True:
+            await self._direct.readable()
+            if (data := self._direct.receive_now()) is not None:
+                return data
 
     def replies(self, data: bytes) -> Iterator[Any]:
         """Parse received bytes into whole replies and pushes."""
@@ -165,9 +159,9 @@ async def open_stream(address: Address) -> ByteStream:
         OSError: Nobody listens there, the name is unknown, or the certificate is not trusted.
     """
     if address.path is not None:
-        return UnixStream(await anyio.connect_unix(address.path))
+        return await connect_unix(address.path)
     host = address.host or "localhost"
-    stream = await anyio.connect_tcp(host, address.port)
+    stream = await connect_tcp(host, address.port)
     _probe_when_idle(stream.extra(SocketAttribute.raw_socket))
     if not address.tls:
         return stream

@@ -69,12 +69,13 @@ class Exchange:
         self._connected_at: float | None = None
         self._last_reply_at: float | None = None
 
-    async def perform(self, batch: Batch, give_up_at: float) -> None:
+    async def perform(self, batch: Batch, give_up_at: float | None = None) -> None:
         """Send a batch and wait until it is answered or has failed.
 
         Args:
             batch: The commands; holds the replies, or the error, afterwards.
-            give_up_at: When to stop trying to connect, on the event loop's clock.
+            give_up_at: When to stop trying to connect, on the event loop's clock; None: when
+                that has taken for as long as there is patience.
 
         Cancelling abandons the batch: unsent it is taken back, sent its replies are dropped.
         """
@@ -86,16 +87,23 @@ class Exchange:
                 batch.abandoned = True
                 self._outbox.pop(batch, None)
 
-    async def tend(self, waiter: Waiter, give_up_at: float) -> None:
-        """Play whatever role is vacant until the waiter is done."""
+    async def tend(self, waiter: Waiter, give_up_at: float | None) -> None:
+        """Play whatever role is vacant until the waiter is done.
+
+        Args:
+            waiter: Who waits.
+            give_up_at: As of `perform`; `inf`: each lost connection has all patience anew.
+        """
         try:
             while not waiter.done:
                 connection = self._connection
                 if connection is None:
+                    if give_up_at is None:
+                        give_up_at = anyio.current_time() + self._patience
                     await self._restore(waiter, give_up_at)
                 elif connection.is_spent():
                     await self._give_up(connection, known.ConnectionError("retired"))
-                elif self._outbox and not connection.writing and not connection.retiring:
+                elif self._is_to_write(connection):
                     await self._write(connection)
                 elif not connection.reading:
                     await self._read(connection, waiter)
@@ -178,16 +186,16 @@ class Exchange:
         slots = self._take_outbox()
         if not slots:
             return
-        if idle := not connection.pipeline:
+        if not connection.pipeline:
             connection.expect_within(self._timeout)
         connection.pipeline.expect(slots)
         self._joined = len(slots)
         self._writes += 1
         self._commands += sum([slot.expected for slot in slots])
         data = slots[0].packed if len(slots) == 1 else b"".join([slot.packed for slot in slots])
-        sent = connection.write_now(data) if idle else 0
-        self._hand_over()  # somebody should read while this one writes
         try:
+            sent = connection.send_now(data)
+            self._hand_over()  # somebody should read while this one writes
             for start in range(sent, len(data), PIECE):
                 if start > sent:
                     connection.expect_within(self._timeout)
@@ -204,27 +212,40 @@ class Exchange:
 
     async def _read(self, connection: Connection, waiter: Waiter) -> None:
         connection.reading = True
+        try:
+            # Whoever else can go on does so first: those who were woken by the last read, and on a
+            # busy event loop all others. What they leave time for need not be waited for.
+            await checkpoint()
+            if waiter.done or connection is not self._connection or self._is_to_write(connection):
+                return
+            data = connection.receive_now()
+            if data is None:
+                data = await self._wait(connection, waiter)
+            if data is not None:
+                self._dispatch(connection, data)
+        except LOST as error:
+            await self._give_up(connection, self._outcome_unknown(error))
+        finally:
+            connection.reading = False
+
+    async def _wait(self, connection: Connection, waiter: Waiter) -> bytes | None:
+        """Wait for something to read; None when there was a reason to look up from that."""
+        deadline = connection.silence_ends(self._timeout, self._keepalive)
         data: bytes | None = None
         try:
-            deadline = connection.silence_ends(self._timeout, self._keepalive)
             with anyio.CancelScope(deadline=deadline) as scope:
                 connection.read_scope = scope
                 waiter.resume_with(scope.cancel)
                 data = await connection.receive()
-            waiter.resume_with(None)
-            if data is not None:
-                connection.read_scope = None
-                self._dispatch(connection, data)
-                if not waiter.done:
-                    await checkpoint()  # those who were woken go before the next read is set up
-            elif anyio.current_time() >= scope.deadline:
-                await self._on_silence(connection)
-        except LOST as error:
-            await self._give_up(connection, self._outcome_unknown(error))
         finally:
             waiter.resume_with(None)
             connection.read_scope = None
-            connection.reading = False
+        if data is None and anyio.current_time() >= scope.deadline:
+            await self._on_silence(connection)
+        return data
+
+    def _is_to_write(self, connection: Connection) -> bool:
+        return bool(self._outbox) and not connection.writing and not connection.retiring
 
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
         if self._closed:

@@ -107,13 +107,14 @@ class Link:
         if not commands:
             await checkpoint()
             return []
-        give_up_at = anyio.current_time() + self._patience
-        replies = await self._perform(commands, idempotent, give_up_at)
-        failures = 0
+        replies = await self._perform(commands, idempotent)
+        failures, give_up_at = 0, None
         while refused := [i for i, r in enumerate(replies) if isinstance(r, NOT_EXECUTED)]:
             failures += 1
-            delay = self._backoff.delay(failures)
-            if anyio.current_time() + delay > give_up_at:
+            delay, now = self._backoff.delay(failures), anyio.current_time()
+            if give_up_at is None:
+                give_up_at = now + self._patience
+            if now + delay > give_up_at:
                 return replies
             if any(isinstance(replies[i], known.ReadOnlyError) for i in refused):
                 self._exchange.retire()  # after a failover the address leads elsewhere
@@ -173,7 +174,7 @@ class Link:
         return self._exchange.statistics()
 
     async def _perform(
-        self, commands: Sequence[Command], idempotent: bool, give_up_at: float
+        self, commands: Sequence[Command], idempotent: bool, give_up_at: float | None = None
     ) -> list[Any]:
         batch = Batch(commands, idempotent=idempotent)
         await self._exchange.perform(batch, give_up_at)

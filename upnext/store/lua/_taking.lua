@@ -75,7 +75,8 @@ end
 -- Take up to `want` jobs for a worker: their rows, whether nothing is left, and the gate if the
 -- function has one. Highest lane first. One job in five is taken from the lowest lane up, so that
 -- low priorities never starve. `pushing`: nobody asked; behind a gate nothing is given then.
-local function take_jobs(P, keep, ttl, now, worker, want, pushing)
+-- `new`: a plain job that this call wrote down, which need not be read again.
+local function take_jobs(P, keep, ttl, now, worker, want, pushing, new)
   local jobs, looked, most, gate = {}, 0, want, nil
 
   local function start(id, job, row, lane, entry)
@@ -128,6 +129,9 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing)
   local function take(lane, entry, fields)
     local id = id_in(fields)
     local job = P .. 'job:' .. (id or '')
+    if new and new.id == id then
+      return start(id, job, {id, new.arguments, '1', '1', stamp}, lane, entry)
+    end
     local v = id and read_job(job)
     if not v or not v[1] then return set_aside(P, lane, entry, fields) end
     if v[1] ~= 'queued' or v[2] ~= entry then return drop_entry(P, lane, entry) end
@@ -258,12 +262,12 @@ end
 -- sooner than a worker that is told to come and ask. A worker has one job pushed for each time
 -- that it says it is hungry. Whoever loses its messages asks again for what it owns (recover).
 -- The message: `job `, P, now, then the lengths of the row's values; a line feed; the values.
-local function hand_over(P, keep, ttl, now)
+local function hand_over(P, keep, ttl, now, new)
   while true do
     local channel = redis.call('ZPOPMIN', P .. 'hungry')[1]
     if not channel then return end
     if redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
-      local rows, dry = take_jobs(P, keep, ttl, now, worker_of(channel), 1, true)
+      local rows, dry = take_jobs(P, keep, ttl, now, worker_of(channel), 1, true, new)
       local row = rows[1]
       if not row then
         if dry then return feel_hungry(P, channel) end

@@ -105,13 +105,14 @@ register('enqueue', function(keys, args)
   local P, now = keys[1], clock()
   local keep, ttl, most, name = args[1], args[2], tonumber(args[3]), args[4]
   local room = most > 0 and most - waiting(P) or math.huge
-  local out, queued = {}, 0
+  local out, queued, new = {}, 0, nil
   local i = 5
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
     local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
     local more
-    if args[i + 2] == '' then
+    local plain = args[i + 2] == ''
+    if plain then
       priority, delay, at, deadline, budget, key = '0', '', '', '', '', ''
       parent, root, source, waiter, limit_keys, path = '', '', '', '', '', ''
       i = i + 3
@@ -166,12 +167,13 @@ register('enqueue', function(keys, args)
         if accept(P, keep, now, id, name, arguments, priority, due, limit, key, parent, root,
             source, waiter, limit_keys, path, more, behind) then
           queued = queued + 1
+          new = plain and {id = id, arguments = arguments}
         end
         if maker then redis.call('SET', maker, id) end
       end
     end
     out[#out + 1], out[#out + 2] = verdict, id
   end
-  if queued == 1 then hand_over(P, keep, ttl, now) elseif queued > 1 then wake(P) end
+  if queued == 1 then hand_over(P, keep, ttl, now, new) elseif queued > 1 then wake(P) end
   return out
 end)
