@@ -223,6 +223,8 @@ class Exchange:
                 data = await self._wait(connection, waiter)
             if data is not None:
                 self._dispatch(connection, data)
+                if not waiter.done:
+                    await checkpoint()  # Trio shuffles a turn: those woken have one to themselves
         except LOST as error:
             await self._give_up(connection, self._outcome_unknown(error))
         finally:
