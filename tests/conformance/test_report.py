@@ -88,6 +88,14 @@ async def test_the_next_attempt_gets_what_was_saved_last(store: Store, ending: E
     assert known.checkpoint == again.checkpoint
 
 
+async def test_the_last_of_several_checkpoints_counts_be_it_empty(store: Store) -> None:
+    await submit(store, new())
+    job = await claim_one(store)
+    said = of(job, say(CHECKPOINT, b"[1]", 1), say(CHECKPOINT, b"", 2))
+    assert await store.report("w1", [said]) == [Written.APPLIED]
+    assert (await record_of(store, job.id)).checkpoint == b""
+
+
 async def test_a_rescued_job_keeps_its_checkpoint(store: Store, subject: Subject) -> None:
     await submit(store, new())
     job = await claim_one(store)

@@ -50,7 +50,8 @@ class Connection:
         doubted: Nothing came in time; one more short read decides. Written by whoever reads.
         writing: Somebody writes for all. Set and cleared by that caller.
         read_scope: What limits the present read; the writer shortens it when a reply is due.
-        silent_since: When the server last said something, or was first asked after that.
+        silent_since: When the server last said something while more was due, or was first asked
+            after that.
         retiring: Nothing new may be sent here; it is closed when all is answered.
     """
 

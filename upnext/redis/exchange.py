@@ -67,7 +67,6 @@ class Exchange:
         self._joined = 1  # how many shared the last write
         self._commands = self._writes = self._reads = 0
         self._connected_at: float | None = None
-        self._last_reply_at: float | None = None
 
     async def perform(self, batch: Batch, give_up_at: float | None = None) -> None:
         """Send a batch and wait until it is answered or has failed.
@@ -165,7 +164,6 @@ class Exchange:
             channels=len(self._channels),
             connected=connection is not None,
             connected_at=self._connected_at,
-            last_reply_at=self._last_reply_at,
         )
 
     async def _write(self, connection: Connection) -> None:
@@ -324,7 +322,6 @@ class Exchange:
 
     def _dispatch(self, connection: Connection, data: bytes) -> None:
         self._reads += 1
-        self._last_reply_at = connection.silent_since = anyio.current_time()
         connection.doubted = False
         pipeline = connection.pipeline
         for reply in connection.replies(data):
@@ -332,6 +329,8 @@ class Exchange:
                 self._take_push(connection, reply)
             else:
                 pipeline.accept(reply)
+        if pipeline:
+            connection.silent_since = anyio.current_time()
         if pipeline.unheard:
             connection.retiring = True
 

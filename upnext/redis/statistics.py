@@ -21,7 +21,6 @@ class Statistics:
         channels: Channels subscribed to.
         connected: There is a connection.
         connected_at: When the last one was made, on the event loop's clock.
-        last_reply_at: When something was last read, on the event loop's clock.
     """
 
     commands: int
@@ -35,4 +34,3 @@ class Statistics:
     channels: int
     connected: bool
     connected_at: float | None
-    last_reply_at: float | None

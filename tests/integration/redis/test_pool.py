@@ -65,6 +65,8 @@ def test_a_users_program_ends_without_a_sound(
         from upnext.redis.url import Address
 
         async def main():
+            if {runner.startswith("asyncio")}:  # a busy machine is no fault to be told of
+                asyncio.get_running_loop().slow_callback_duration = 60
             print(await current_link(Address.parse({url!r})).execute("PING"))
 
         {runner}

@@ -46,7 +46,7 @@ local function report_one(P, keep, most, now, worker, id, delivery, started, arg
         add(event, 'progress', payload)
         add(event, 'message', text)
       elseif kind == 'checkpoint' then
-        add(told, 'checkpoint', payload)
+        told[#told + 1], told[#told + 2] = 'checkpoint', payload -- an empty one replaces as well
         add(told, 'checkpoint_at', at)
         add(event, 'checkpoint', payload)
       else
