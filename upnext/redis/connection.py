@@ -49,6 +49,7 @@ class Connection:
         reading: Somebody reads for all. Set and cleared by that caller.
         doubted: Nothing came in time; one more short read decides. Written by whoever reads.
         writing: Somebody writes for all. Set and cleared by that caller.
+        gathering: Somebody is about to, when others had a turn to join. As above.
         read_scope: What limits the present read; the writer shortens it when a reply is due.
         silent_since: When the server last said something while more was due, or was first asked
             after that.
@@ -61,6 +62,7 @@ class Connection:
         self.reading = False
         self.doubted = False
         self.writing = False
+        self.gathering = False
         self.read_scope: anyio.CancelScope | None = None
         self.silent_since = 0.0
         self.retiring = False

@@ -23,6 +23,9 @@ from upnext.redis.push import Channel, Channels
 from upnext.redis.statistics import Statistics
 from upnext.redis.waiter import Waiter
 
+ENOUGH = 8
+"""Callers that share a write before it is made: with these the server has something to do."""
+
 PIECE = 1 << 20
 """Bytes sent under one time limit: what is large may take long, as long as it gets on."""
 
@@ -167,12 +170,17 @@ class Exchange:
         )
 
     async def _write(self, connection: Connection) -> None:
+        if (self._joined > 1 or connection.pipeline) and not connection.gathering:
+            connection.gathering = True
+            try:
+                await checkpoint()  # where much is going on, others join this write
+            finally:
+                connection.gathering = False
+            if connection is not self._connection or not self._is_to_write(connection):
+                return
         connection.writing = True
         try:
-            if self._joined > 1:
-                await checkpoint()  # callers that were woken together join this write
-            if connection is self._connection and not connection.retiring:
-                await self._send_outbox(connection)
+            await self._send_outbox(connection)
         finally:
             connection.writing = False
 
@@ -245,7 +253,9 @@ class Exchange:
         return data
 
     def _is_to_write(self, connection: Connection) -> bool:
-        return bool(self._outbox) and not connection.writing and not connection.retiring
+        if not self._outbox or connection.writing or connection.retiring:
+            return False
+        return not connection.gathering or len(self._outbox) >= ENOUGH
 
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
         if self._closed:
@@ -299,7 +309,7 @@ class Exchange:
         if connection is None:
             if not self._connecting:
                 self._resume_one()
-        elif self._outbox and not connection.writing:
+        elif self._outbox and not (connection.writing or connection.gathering):
             # With nobody parked it is the reader itself whose command is not sent yet: it
             # came while another one wrote. Let it look up from the socket.
             if not self._resume_one() and connection.read_scope is not None:
