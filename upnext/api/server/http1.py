@@ -17,6 +17,11 @@ from upnext.api.ports import ASGIApp
 from upnext.api.server.exchange import Exchange, Send
 
 _VERSIONS = frozenset(("1.0", "1.1"))
+_FOREIGN = frozenset(
+    b"ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP SET_PARAMETER SOURCE"
+    b" TEARDOWN".split()
+)
+"""Methods of protocols that llhttp takes for HTTP."""
 _NOTED = frozenset((b"host", b"transfer-encoding", b"expect"))
 
 
@@ -190,8 +195,8 @@ class Http1:
                 self._hosts += 1
             elif name == b"expect":
                 self._expects = b"100-continue" in value.lower()
-            else:
-                self._coding = value
+            else:  # a second one makes it no coding that is known
+                self._coding = value = (self._coding or b"") + value.lower()
         self._headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -201,7 +206,7 @@ class Http1:
         self._progress = True
         parser = self._parser
         version, method, target = parser.get_http_version(), parser.get_method(), self._target
-        if version not in _VERSIONS:
+        if version not in _VERSIONS or method in _FOREIGN:
             raise _RefusedError
         http11 = version == "1.1"
         if self._hosts != 1 and (http11 or self._hosts):
