@@ -22,8 +22,8 @@ from upnext.api.server.switched import PREFACE, Switched
 logger = logging.getLogger("upnext.api")
 
 MOST_READ = 1 << 16
-MOST_READ_IDLE = 1 << 14
-"""Of headers, whose limit is looked at only between two reads."""
+MOST_READ_HEADS = 1 << 14
+"""Of headers, whose limit is looked at only between two reads; and of requests that wait."""
 BODY_PATIENCE = 30.0
 """Seconds between two parts of a request's body."""
 SEND_PATIENCE = 30.0
@@ -159,7 +159,11 @@ class Connection:
                 await self._settle(http)
                 continue
             try:
-                data = await self.stream.receive(MOST_READ_IDLE if self.idle else MOST_READ)
+                data = await self.stream.receive(
+                    MOST_READ_HEADS
+                    if http.incoming is None and self._switched is None
+                    else MOST_READ
+                )
             except (anyio.EndOfStream, *_GONE):
                 return
             if self._closing:

@@ -50,13 +50,14 @@ class Exchange(Leaving):
     Once the answer is complete, or the client left, the app hears that the client is gone.
     """
 
-    scope: Scope
     _line: Line
     last: bool
     """Whether the connection ends behind it."""
     _http11: bool
     _expects: bool
     """Whether the client waits to be told to send the body."""
+    _asks_head: bool
+    """Whether the client asks for the head alone."""
     complete: bool = field(default=False, init=False)
     """Whether all of the request is here."""
     begun: bool = field(default=False, init=False)
@@ -90,14 +91,14 @@ class Exchange(Leaving):
         self._line = _Nowhere()
         self.leave()
 
-    async def run(self, app: ASGIApp) -> None:
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Have the request answered."""
         try:
             if self._expects and not self.complete:
                 await self._line.send(CONTINUE, at_once=True)
-            await app(self.scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
         except Exception:  # the app's; it must not end the server
-            logger.debug("http %s was cut short", self.scope["path"], exc_info=True)
+            logger.debug("http %s was cut short", scope["path"], exc_info=True)
         if not self._over:
             await self._cut_short()
 
@@ -122,11 +123,10 @@ class Exchange(Leaving):
         """
         kind, head = message["type"], self._head
         if head is None and kind == "http.response.start":
-            scope = self.scope
             self._head = head = head_of(
                 message["status"],
                 message.get("headers", ()),
-                asked_head=scope["method"] == "HEAD",
+                asked_head=self._asks_head,
                 http11=self._http11,
                 close=self.last,
             )

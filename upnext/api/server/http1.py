@@ -13,7 +13,7 @@ from attrs import Factory, define, field
 from hypercorn.config import Config
 
 from upnext.api.leaving import LEAVING
-from upnext.api.ports import ASGIApp
+from upnext.api.ports import ASGIApp, Scope
 from upnext.api.server.exchange import Exchange, Send
 
 _VERSIONS = frozenset(("1.0", "1.1"))
@@ -79,7 +79,7 @@ class Http1:
     """The status for what cannot be answered otherwise."""
     switching: bytes | None = field(default=None, init=False)
     """What a protocol that is not spoken here is to begin with."""
-    _waiting: deque[Exchange] = field(factory=deque[Exchange], init=False)
+    _waiting: deque[tuple[Exchange, Scope]] = field(factory=deque[Any], init=False)
     _room: anyio.Event | None = field(default=None, init=False)
     _deaf: bool = field(default=False, init=False)
     _begun: int = field(default=0, init=False)
@@ -88,7 +88,7 @@ class Http1:
     _hosts: int = field(default=0, init=False)
     _coding: bytes | None = field(default=None, init=False)
     _expects: bool = field(default=False, init=False)
-    _incoming: Exchange | None = field(default=None, init=False)
+    incoming: Exchange | None = field(default=None, init=False)
     """The request whose body is being read."""
     _pieces: list[bytes] = field(factory=list[bytes], init=False)
     _upgrade: bytes | None = field(default=None, init=False)
@@ -120,14 +120,14 @@ class Http1:
                 self._unfinished += len(data)
                 if self._unfinished > self.config.h11_max_incomplete_size:
                     self._refuse(431)
-        incoming = self._incoming
+        incoming = self.incoming
         if incoming is not None:
             if self._pieces:
                 self._deliver(incoming)
             if incoming is self.current and incoming.full:
                 self.stuck = True
         if self.current is None and self._waiting:
-            self._begin(self._waiting.popleft())
+            self._begin(*self._waiting.popleft())
         if self._waiting or self._ends:
             self.stuck = True
 
@@ -139,15 +139,21 @@ class Http1:
     async def room(self) -> None:
         """Wait until all that was read is under way, and there is room for more.
 
-        Where nothing more is read, until all of it is answered.
+        Where nothing more is read, until all of it is answered. What waits is begun from here,
+        and not by the request before it, whose context would be its own.
         """
-        while (current := self.current) is not None and (
-            self._waiting or self._ends or current.full
-        ):
-            if self._room is None:
-                self._room = anyio.Event()
-            await self._room.wait()
-        self.stuck = self._ends
+        while True:
+            if self.current is None:
+                if not self._waiting:
+                    break
+                self._begin(*self._waiting.popleft())
+            elif not (self._waiting or self._ends or self.current.full):
+                break
+            else:
+                if self._room is None:
+                    self._room = anyio.Event()
+                await self._room.wait()
+        self.stuck = False
 
     def taken(self) -> None:
         """Let the client go on: an app took a part of a body."""
@@ -165,15 +171,14 @@ class Http1:
             self._waiting.clear()
             self.refusal = self.switching = None
             await self._wire.close(linger=not exchange.complete)
-        elif self._waiting:
-            self._begin(self._waiting.popleft())
-        else:
+        elif not self._waiting:
             self._wire.rest()
         self.taken()
 
     def leave(self) -> None:
         """Note that the client is gone."""
         self._deaf = True
+        self._parser = None  # which refers to this
         self._waiting.clear()
         if self.current is not None:
             self.current.last = True
@@ -187,7 +192,7 @@ class Http1:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a header; those behind a body are dropped."""
-        if self._incoming is not None:
+        if self.incoming is not None:
             return
         name = name.lower()
         if name in _NOTED:
@@ -211,7 +216,7 @@ class Http1:
         http11 = version == "1.1"
         if self._hosts != 1 and (http11 or self._hosts):
             raise _RefusedError
-        if self._coding is not None and not (http11 and self._coding.strip().lower() == b"chunked"):
+        if self._coding is not None and not (http11 and self._coding.strip() == b"chunked"):
             raise _RefusedError
         if parser.should_upgrade():
             lines = [b"%b %b HTTP/%b\r\n" % (method, target, version.encode())]
@@ -242,9 +247,9 @@ class Http1:
             not (http11 and parser.should_keep_alive())
             or self._begun >= self.config.keep_alive_max_requests
         )
-        exchange = Exchange(scope, self, last, http11, http11 and self._expects)
-        extensions[LEAVING] = self._incoming = exchange
-        self._waiting.append(exchange)
+        exchange = Exchange(self, last, http11, http11 and self._expects, method == b"HEAD")
+        extensions[LEAVING] = self.incoming = exchange
+        self._waiting.append((exchange, scope))
         self._target, self._headers, self._hosts = b"", [], 0
         self._coding, self._expects = None, False
 
@@ -254,7 +259,7 @@ class Http1:
 
     def on_message_complete(self) -> None:
         """End a request."""
-        exchange, self._incoming = self._incoming, None
+        exchange, self.incoming = self.incoming, None
         if exchange is None:
             return
         self._progress = exchange.complete = True
@@ -268,16 +273,16 @@ class Http1:
         exchange.put(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         pieces.clear()
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Exchange, scope: Scope) -> None:
         self.current = exchange
         self._wire.busy()
         if self.stopping:
             exchange.last = True
-        self._group.start_soon(exchange.run, self.app)
+        self._group.start_soon(exchange.run, self.app, scope)
 
     def _refuse(self, status: int) -> None:
         """Answer with a status, unless the request that came last ended the connection anyway."""
-        incoming, self._incoming = self._incoming, None
+        incoming, self.incoming = self.incoming, None
         self._pieces.clear()
         if self._deaf:
             return
@@ -285,7 +290,7 @@ class Http1:
         if incoming is None:
             self.refusal = status
         elif incoming is not self.current:  # nobody heard of it yet
-            self._waiting.remove(incoming)
+            self._waiting.pop()
             self.refusal = status
         else:
             self.current = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -222,3 +223,16 @@ async def test_requests_in_a_row_wait_for_their_turn() -> None:
     wire = await served(app, b"".join(asked), LAST.replace(b"/ ", b"/5 "))
     assert began == ["/1", "/2", "/3", "/4", "/5"]
     assert len(answers_in(bytes(wire.sent), ["GET"] * 5)) == 5
+
+
+async def test_requests_in_a_row_know_nothing_of_each_other() -> None:
+    mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert mine.get() == "nobody's"
+        mine.set(scope["path"])
+        await send(start(length(0)))
+        await send(body(b""))
+
+    wire = await served(app, GET * 3 + LAST)
+    assert len(answers_in(bytes(wire.sent), ["GET"] * 4)) == 4
