@@ -138,7 +138,9 @@ class Exchange(Leaving):
             else:  # it travels with the first bytes of the body
                 self._held = head.data
         elif head is not None and kind == "http.response.body" and not self._over:
-            await self._send_body(head, message.get("body", b""), message.get("more_body", False))
+            await self._send_body(
+                head, bytes(message.get("body", b"")), message.get("more_body", False)
+            )
         else:
             raise BadAnswerError(f"{kind} is not what comes next in an answer")
 

@@ -128,13 +128,8 @@ class Http1:
                 self.stuck = True
         if self.current is None and self._waiting:
             self._begin(*self._waiting.popleft())
-        if self._waiting or self._ends:
+        if self._waiting or self.refusal is not None or self.switching is not None:
             self.stuck = True
-
-    @property
-    def _ends(self) -> bool:
-        """Whether nothing more is read, for another reason than a last request."""
-        return self.refusal is not None or self.switching is not None
 
     async def room(self) -> None:
         """Wait until all that was read is under way, and there is room for more.
@@ -142,17 +137,18 @@ class Http1:
         Where nothing more is read, until all of it is answered. What waits is begun from here,
         and not by the request before it, whose context would be its own.
         """
+        last = self.refusal is not None or self.switching is not None
         while True:
             if self.current is None:
                 if not self._waiting:
                     break
                 self._begin(*self._waiting.popleft())
-            elif not (self._waiting or self._ends or self.current.full):
-                break
-            else:
+            elif last or self._waiting or self.current.full:
                 if self._room is None:
                     self._room = anyio.Event()
                 await self._room.wait()
+            else:
+                break
         self.stuck = False
 
     def taken(self) -> None:
@@ -173,7 +169,8 @@ class Http1:
             await self._wire.close(linger=not exchange.complete)
         elif not self._waiting:
             self._wire.rest()
-        self.taken()
+        if self._room is not None:
+            self.taken()
 
     def leave(self) -> None:
         """Note that the client is gone."""
