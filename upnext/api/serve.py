@@ -183,6 +183,7 @@ def _others(listening: socket.socket | None) -> Iterator[socket.socket]:
 
 
 def server_config() -> Config:
+    """What connections are held to, whatever they speak."""
     config = Config()
     config.accesslog = None
     config.errorlog = logger
