@@ -87,6 +87,7 @@ class Connection:
         except Exception:  # one client's; the others know nothing of it
             logger.exception("a connection failed")
         finally:
+            self._http = self._switched = None  # which refer to this
             await anyio.aclose_forcefully(self.stream)
 
     def end_if_idle(self) -> None:
