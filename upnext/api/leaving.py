@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import anyio
 from attrs import define, field
-
-from upnext.api.bounded import Bounded
-from upnext.api.ports import Message
 
 LEAVING = "upnext.leaving"
 """Its name among the extensions of a request's scope."""
@@ -16,25 +11,23 @@ LEAVING = "upnext.leaving"
 
 @define(eq=False)
 class Leaving:
-    """Passes on what a client sends, and cancels a scope when he leaves.
+    """Cancels a scope when the client of a request leaves.
 
     A task for each request, which does nothing but wait for the end of the client, is a fifth of
     what a short request costs.
     """
 
-    _inbox: Bounded[Any]
     _scope: anyio.CancelScope | None = field(default=None, init=False)
     gone: bool = field(default=False, init=False)
-    """Whether he left. Read by whoever counts requests."""
+    """Whether he left, or has his answer. Read by whoever counts requests."""
 
-    async def put(self, message: Message) -> None:
-        """Pass on a message of the client."""
-        if message["type"] == "http.disconnect":
-            self.gone = True
-            if self._scope is not None:
-                self._scope.cancel()
-                return
-        await self._inbox.put(message)
+    def leave(self) -> bool:
+        """Note that he left. Returns whether that cancelled somebody, who need not be told then."""
+        self.gone = True
+        if self._scope is None:
+            return False
+        self._scope.cancel()
+        return True
 
     def cancels(self, scope: anyio.CancelScope) -> None:
         """Cancel this scope when the client leaves; at once, if he left already."""

@@ -119,7 +119,7 @@ class _Server:
     app: ASGIApp
     state: dict[str, Any]
     context: Context = field(factory=Context, init=False)
-    config: Config = field(factory=lambda: _config(), init=False)
+    config: Config = field(factory=lambda: server_config(), init=False)
     _open: set[Connection] = field(factory=set[Connection], init=False)
 
     async def accept(self, listener: SocketListener, group: TaskGroup) -> None:
@@ -182,7 +182,8 @@ def _others(listening: socket.socket | None) -> Iterator[socket.socket]:
         yield client
 
 
-def _config() -> Config:
+def server_config() -> Config:
+    """What connections are held to, whatever they speak."""
     config = Config()
     config.accesslog = None
     config.errorlog = logger

@@ -1,1 +1,1 @@
-"""The server: Hypercorn's protocols on AnyIO's sockets, so that every connection has a parent."""
+"""The server: HTTP/1.1 by llhttp, all else by Hypercorn; every connection has a parent."""

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from upnext.api.bounded import Bounded
 from upnext.api.leaving import LEAVING, Leaving
-from upnext.api.ports import ASGIApp
+from upnext.api.ports import ASGIApp, Message
 
 logger = logging.getLogger("upnext.api")
 
@@ -76,9 +76,14 @@ class Requests:
         """Start the app on a request; returns where to put what the client sends."""
         inbox: Bounded[Any] = Bounded(MOST_WAITING)
         if scope["type"] == "http":
-            leaving = scope["extensions"][LEAVING] = Leaving(inbox)
+            leaving = scope["extensions"][LEAVING] = Leaving()
+
+            async def put(message: Message) -> None:
+                if message["type"] != "http.disconnect" or not leaving.leave():
+                    await inbox.put(message)
+
             self._group.start_soon(_answer, app, scope, inbox.get, send)
-            return leaving.put
+            return put
         self._group.start_soon(_answer, app, scope, inbox.get, send)
         return inbox.put
 

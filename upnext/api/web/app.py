@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache, partial, wraps
-from inspect import isgenerator
+from inspect import CO_COROUTINE, isgenerator
 from typing import Any, TypeVar, cast
 
 from anyio import to_thread
@@ -59,8 +59,9 @@ class APIQuart(Quart):
     async def dispatch_request(self, request_context: RequestContext | None = None) -> Any:
         """Call the handler, and note its route for whoever stands around the app."""
         asked = (request_context or request_ctx).request
+        scope: Any = asked.scope
         if asked.url_rule is not None:
-            note_route(cast("Any", asked.scope), asked.url_rule.rule)
+            note_route(scope, asked.url_rule.rule)
         return await super().dispatch_request(request_context)
 
     async def dispatch_websocket(self, websocket_context: WebsocketContext | None = None) -> Any:
@@ -97,6 +98,13 @@ class APIQuart(Quart):
         else:
             answer = Response(failure_body(error_id), 500, content_type=JSON)
         return await self.finalize_request(answer, from_error_handler=True)
+
+    def ensure_async(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """A function as an async one; asked several times for each request."""
+        code: Any = getattr(func, "__code__", None)
+        if code is not None and code.co_flags & CO_COROUTINE:
+            return func
+        return super().ensure_async(func)
 
     def sync_to_async(self, func: Callable[..., Any]) -> Any:
         """A sync function as an async one, called in a thread."""

@@ -35,10 +35,10 @@ class HTTPConnection(ASGIHTTPConnection):
     """
 
     async def __call__(self, receive: Any, send: Any) -> None:
+        scope: Any = self.scope
         request = self._create_request_from_scope(send)
         self._answered = False
-        scope = cast("Scope", self.scope)
-        self._leaving = cast("Leaving | None", scope.get("extensions", {}).get(LEAVING))
+        self._leaving: Leaving | None = scope.get("extensions", {}).get(LEAVING)
         if self._leaving is not None and is_short(scope):
             await self._answer_short(request, receive, send, self._leaving)
             return
@@ -88,7 +88,7 @@ class HTTPConnection(ASGIHTTPConnection):
     async def _send_response(self, send: Any, response: Any) -> None:
         headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers.items()
+            for name, value in response.headers
         ]
         start = {
             "type": "http.response.start",
