@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field, frozen
 
-from upnext.cli.explain import CommandError
+from upnext.cli.explain import USAGE, CommandError
 
 if TYPE_CHECKING:
     from upnext.api.api import Api
@@ -86,7 +86,14 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
     from upnext.cli.panel import declare
     from upnext.runner import run_components
 
-    found = load_components(serving.files)
+    try:
+        found = load_components(serving.files)
+    except CommandError as error:
+        if lifeline is None:
+            raise
+        # Tried again it would be said again: the code that it tells the parent is that of a
+        # process which cannot run as it was asked to.
+        raise CommandError(str(error), code=USAGE, details=error.details) from error
     chosen = found.choose(serving.only)
     if serving.concurrency is not None:
         for worker in chosen.workers:
