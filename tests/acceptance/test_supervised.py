@@ -187,6 +187,7 @@ async def test_dev_shows_where_all_is_and_ends_at_ctrl_c(start: Start, tmp_path:
     url = parent.wait_for("listens at").rpartition(" ")[2].strip()
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{url}/hello")).status_code == 200
+    parent.wait_for("Ctrl+C to stop")
     for part in ("shop", "http://127.0.0.1", "/docs", "service", "touch", "embedded", "Ctrl+C"):
         assert part in parent.output
     server = int((tmp_path / ".upnext" / "server.pid").read_text())

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field, frozen
@@ -102,8 +103,10 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
     components = [*chosen.workers, *chosen.apis]
     brokers = _brokers(components, serving.redis_url)
     declared = declare(chosen.workers, chosen.apis, brokers=brokers, backend=loop)
+    on_started = None
     if lifeline is None:
-        _show(declared, serving.log_format)
+        # Not sooner: until then it may turn out that a port is taken or two tasks have one name.
+        on_started = partial(_show, declared, serving.log_format)
     else:
         from upnext.supervision.folders import local_folders
 
@@ -119,6 +122,7 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
         dev=serving.dev,
         skip_build=serving.skip_build,
         lifeline=lifeline,
+        on_started=on_started,
     )
 
 
@@ -151,7 +155,7 @@ def supervise_serving(
         grace=serving.api_timeout + serving.worker_timeout,
         roots=roots if reload else None,
         backend=serving.async_backend,
-        on_declared=_Shown(serving.log_format, mode, notes).show,
+        on_started=_Shown(serving.log_format, mode, notes).show,
     )
 
 
@@ -193,10 +197,10 @@ def _show(
             "broker": ", ".join(declared.brokers),
             "backend": declared.backend,
         }
-        logger.info("worker %s is to run", worker.name, extra=facts)
+        logger.info("worker %s runs", worker.name, extra=facts)
     for api in declared.apis:
         facts = {"api": api.name, "url": api.url, "broker": ", ".join(declared.brokers)}
-        logger.info("api %s is to run", api.name, extra=facts)
+        logger.info("api %s runs", api.name, extra=facts)
 
 
 def _python() -> list[str]:
