@@ -107,8 +107,16 @@ def _listening(view: EventsView) -> dict[str, str | None]:
     return found
 
 
-def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
-    """Everything known of one job; `below` are the jobs that a cancelled one waits for."""
+def job(
+    record: JobRecord, below: Sequence[str] = (), *, more: Mapping[str, str | None] | None = None
+) -> RenderableType:
+    """Everything known of one job.
+
+    Args:
+        record: What the queue has of it.
+        below: The jobs that a cancelled one waits for.
+        more: Other facts, by their names, which come last.
+    """
     started = started_of(record)
     facts = {
         "job": record.id,
@@ -133,6 +141,7 @@ def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
         "reason": record.reason,
         "event": event_of(record.source),
         "waits for": _some(below),
+        **(more or {}),
     }
     parts: list[RenderableType] = [facts_table(facts), *_block("arguments", record.arguments)]
     if record.checkpoint and not record.status.is_terminal():
