@@ -153,8 +153,16 @@ def job(
     return Group(*parts)
 
 
-def as_json(record: JobRecord, below: Sequence[str] = ()) -> dict[str, Any]:
-    """What `status --json` prints: times in UTC, payloads as the JSON they are."""
+def as_json(
+    record: JobRecord, below: Sequence[str] = (), *, served: bool | None = None
+) -> dict[str, Any]:
+    """What `status --json` prints: times in UTC, payloads as the JSON they are.
+
+    Args:
+        record: What the queue has of the job.
+        below: The jobs that a cancelled one waits for.
+        served: Whether a living worker runs its function; None: nobody looked.
+    """
     return {
         "id": record.id,
         "function": record.function,
@@ -176,6 +184,7 @@ def as_json(record: JobRecord, below: Sequence[str] = ()) -> dict[str, Any]:
         "cancel_requested": record.cancel_requested,
         "reason": record.reason or None,
         "waits_for": list(below),
+        "served": served,
         "progress": record.progress,
         "progress_message": record.progress_message or None,
         "checkpoint": read_json(record.checkpoint),
@@ -207,6 +216,10 @@ def diagnosis(found: Diagnosis) -> RenderableType:
                 Text(state[0], style=state[1]),
             )
         parts += [Text(), table]
+    for name, count in found.unserved.items():
+        jobs = "1 job waits" if count == 1 else f"{count} jobs wait"
+        line = f"{one_line(name)}: {jobs}, but no worker that is alive runs it."
+        parts.append(Text(f"Warning: {line}", style="yellow"))
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in found.warnings]
     return Group(*parts)
 
