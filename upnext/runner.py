@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -93,6 +93,7 @@ def run_components(
     dev: bool = False,
     skip_build: bool = False,
     lifeline: Lifeline | None = None,
+    on_started: Callable[[], None] | None = None,
 ) -> int:
     """`run`, with what the command line knows besides.
 
@@ -100,6 +101,7 @@ def run_components(
         dev: Serve frontends by their dev servers.
         skip_build: Build no frontends.
         lifeline: The way to the process that supervises this one.
+        on_started: Called once, when all take jobs and requests.
     """
     workers, apis = _sorted(components)
     # Whoever imports multiprocessing has an `__mp_main__`: elsewhere it is the program itself.
@@ -148,6 +150,7 @@ def run_components(
             skip_build=skip_build,
             sockets=sockets,
             lifeline=lifeline,
+            on_started=on_started,
         )
         options = {"use_uvloop": True} if use_uvloop else {}
         anyio.run(service.run, backend=backend, backend_options=options)

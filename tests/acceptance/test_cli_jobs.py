@@ -45,6 +45,49 @@ def test_status_of_a_failed_job(queue: Queue, redis_url: str, tmp_path: Path) ->
     assert "ValueError: no luck\nFile x" in text
 
 
+def test_status_of_a_job_that_no_living_worker_runs(
+    queue: Queue, redis_url: str, tmp_path: Path
+) -> None:
+    def status() -> tuple[str, Any]:
+        words = ("status", job_id, "--redis-url", redis_url)
+        text = upnext(*words, cwd=tmp_path).stdout
+        return text, json.loads(upnext(*words, "--json", cwd=tmp_path).stdout)["served"]
+
+    job_id = queue.submit("add", delay=60_000)
+    queue.beat("other", functions=["mail"])
+    queue.beat("of another release")
+    text, served = status()
+    assert "no worker that is alive runs this function" in text
+    assert served is False
+
+    queue.beat("shop", functions=["mail", "add"])
+    text, served = status()
+    assert "no worker" not in text
+    assert served is True
+
+
+def test_health_names_functions_with_waiting_jobs_that_nobody_runs(
+    queue: Queue, redis_url: str, tmp_path: Path
+) -> None:
+    queue.declare("add", "mail", "renamed", "empty")
+    for function in ("add", "mail"):
+        queue.submit(function)
+    for fields in ({}, {"priority": 3}, {"delay": 60_000}):
+        queue.submit("renamed", **fields)
+    queue.beat("shop", functions=["add"])
+    words = ("health", "--redis-url", redis_url)
+
+    text = upnext(*words, cwd=tmp_path).stdout
+    told = json.loads(upnext(*words, "--json", cwd=tmp_path).stdout)
+
+    assert "mail: 1 job waits, but no worker that is alive runs it" in text
+    assert "renamed: 3 jobs wait, but" in text
+    assert told["unserved"] == [
+        {"function": "mail", "waiting": 1},
+        {"function": "renamed", "waiting": 3},
+    ]
+
+
 def test_status_of_no_job(redis_url: str, tmp_path: Path) -> None:
     job_id = f"add-{'0' * 32}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,7 +75,8 @@ def test_run_shows_what_runs_and_drains_at_a_signal(
 ) -> None:
     running = start("app.py", "--async-backend", backend, cwd=folder, UPNEXT_REDIS_URL=redis_url)
 
-    running.wait_for("started")
+    running.wait_for("Ctrl+C to stop")
+    assert running.seen.index("worker shop started") < running.seen.index("╭")
     for part in ("shop", "add, greet, plan, fail", backend, redis_url, "Ctrl+C to stop"):
         assert part in running.seen
     assert running.stop(number) == 0
@@ -84,13 +86,42 @@ def test_run_shows_what_runs_and_drains_at_a_signal(
 def test_run_with_json_logs_writes_json_alone(start: Any, folder: Path, redis_url: str) -> None:
     running = start("app.py", "--log-format", "json", cwd=folder, UPNEXT_REDIS_URL=redis_url)
 
-    running.wait_for("started")
+    running.wait_for("worker shop runs")
     assert running.stop() == 0
 
     entries = [json.loads(line) for line in running.seen.splitlines()]
     assert all({"time", "level", "logger", "message"} <= entry.keys() for entry in entries)
-    assert entries[0]["worker"] == "shop"
-    assert entries[0]["functions"] == ["add", "greet", "plan", "fail"]
+    (told,) = [entry for entry in entries if "functions" in entry]
+    assert told["worker"] == "shop"
+    assert told["functions"] == ["add", "greet", "plan", "fail"]
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["alone", "supervised"])
+def test_a_port_that_is_taken_is_said_without_a_panel(
+    folder: Path, redis_url: str, options: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (folder / "web.py").write_text(
+            f"import upnext\napi = upnext.Api('web', host='127.0.0.1', port={port})\n"
+        )
+        words = ("run", "app.py", "web.py", *options)
+        done = upnext(*words, cwd=folder, code=1, UPNEXT_REDIS_URL=redis_url)
+    assert f"{port}" in done.stderr
+    assert "Ctrl+C" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["alone", "supervised"])
+def test_two_tasks_of_one_name_are_said_without_a_panel(
+    folder: Path, redis_url: str, options: tuple[str, ...]
+) -> None:
+    (folder / "more.py").write_text(
+        "import upnext\nworker = upnext.Worker('more')\n@worker.task\ndef add() -> None: ...\n"
+    )
+    words = ("run", "app.py", "more.py", *options)
+    done = upnext(*words, cwd=folder, code=1 if options else 2, UPNEXT_REDIS_URL=redis_url)
+    assert done.stderr.count("Error: two tasks are called 'add'") == 1
+    assert "Ctrl+C" not in done.stderr
 
 
 def test_only_the_named_workers_run(start: Any, folder: Path, redis_url: str) -> None:
@@ -101,11 +132,11 @@ def test_only_the_named_workers_run(start: Any, folder: Path, redis_url: str) ->
         UPNEXT_REDIS_URL=redis_url,
     )
 
-    running.wait_for("started")
+    running.wait_for("worker shop runs")
     assert running.stop() == 0
 
     entries = [json.loads(line) for line in running.seen.splitlines()]
-    assert entries[0]["concurrency"] == 5
+    assert [entry["concurrency"] for entry in entries if "concurrency" in entry] == [5]
     assert "reports" not in running.seen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,8 @@ def test_the_command_line_lists_and_shows(
     assert first in table
     assert second in table
     assert "\x1b" not in table
+    assert "dead since" in table
+    assert "exception" in table
     told = json.loads(upnext("dead", "list", "add", "--json", **env).stdout)
     [letter] = told["letters"]
     assert (letter["job_id"], letter["function"], letter["attempts"]) == (first, "add", 1)
@@ -137,7 +140,12 @@ def test_the_command_line_lists_and_shows(
     shown = upnext("dead", "show", first, **env).stdout
     assert "9007199254740993" in shown
     assert "app.Full" in shown
-    record = json.loads(upnext("dead", "show", first, "--json", **env).stdout)["record"]
+    told = json.loads(upnext("dead", "show", first, "--json", **env).stdout)
+    assert told["dead_at"] in table
+    assert told["dead_at"] in shown
+    assert re.search(rf"dead since +{told['dead_at']}", shown)
+    assert re.search(r"dead because +exception", shown)
+    record = told["record"]
     assert (record["id"], record["status"]) == (first, "failed")
 
 

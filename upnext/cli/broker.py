@@ -34,7 +34,10 @@ class _Client(Protocol):
     """What is used of redis-py's blocking client, whose own annotations mix in the async one."""
 
     def hget(self, name: str, key: str) -> bytes | None: ...
-    def get(self, name: bytes) -> bytes | None: ...
+    def get(self, name: bytes | str) -> bytes | None: ...
+    def zrange(self, name: str, start: int, end: int) -> list[bytes]: ...
+    def zcard(self, name: str) -> int: ...
+    def xlen(self, name: str) -> int: ...
     def scan_iter(self, match: str, count: int) -> Iterator[bytes]: ...
     def ping(self) -> bool: ...
     def time(self) -> tuple[int, int]: ...
@@ -91,6 +94,19 @@ class Broker:
         told = [self._client.hget(self.keys.gate(name), "paused") for name in names]
         return parse_paused(names, round(self.now() * 1000), told)
 
+    def waiting(self, function: str) -> int:
+        """How many jobs of a function are due or will be; a job that was lost with its worker
+        counts, too."""
+        keys, client = self.keys, self._client
+        count = client.zcard(keys.scheduled(function)) + int(client.get(keys.parked(function)) or 0)
+        for lane in client.zrange(keys.lanes(function), 0, -1):
+            count += client.xlen(keys.lane(function, lane.decode()))
+        return count
+
+    def is_served(self, function: str) -> bool:
+        """Whether a worker that is alive runs this function."""
+        return any(function in functions_of(record) for record in self.heartbeats())
+
     def events(self, most: int) -> EventsView:
         """What is held of events; at most so many of those that nobody handled."""
         call = survey_call(self.keys, self.bounds, most)
@@ -138,6 +154,12 @@ class Broker:
             self.keys.job(job_id)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
+
+
+def functions_of(heartbeat: dict[str, Any]) -> list[str]:
+    """What a worker runs, by its record."""
+    found = heartbeat.get("functions")
+    return [str(name) for name in cast("list[Any]", found)] if isinstance(found, list) else []
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from upnext.cli.render import moment, plain_table
+from upnext.cli import render
+from upnext.cli.render import plain_table
 from upnext.cli.visible import one_line
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def page(found: DeadLetterPage) -> RenderableType:
             rows.add_row(
                 Text(one_line(letter.job_id), style="bold"),
                 Text(one_line(letter.function)),
-                moment(letter.record.finished_at),
+                _moment(letter.dead_at),
                 Text(letter.reason.value),
                 Text(error if len(error) <= LONGEST_ERROR else error[:LONGEST_ERROR] + "…"),
             )
@@ -46,6 +48,12 @@ def page(found: DeadLetterPage) -> RenderableType:
     return Group(*parts)
 
 
+def letter(found: DeadLetter) -> RenderableType:
+    """One letter with all of its data."""
+    since, because = _moment(found.dead_at), found.reason.value
+    return render.job(found.record, more={"dead since": since, "dead because": because})
+
+
 def page_as_json(found: DeadLetterPage) -> dict[str, Any]:
     """What `dead list --json` prints."""
     return {
@@ -60,10 +68,14 @@ def as_json(letter: DeadLetter) -> dict[str, Any]:
     return {
         "job_id": letter.job_id,
         "function": letter.function,
-        "dead_at": letter.dead_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "dead_at": _moment(letter.dead_at),
         "reason": letter.reason.value,
         "error": letter.error,
         "attempts": letter.attempts,
         "lost_workers": letter.lost_workers,
         "arguments": letter.arguments,
     }
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

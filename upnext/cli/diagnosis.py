@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
+
+from upnext.cli.broker import functions_of
 
 if TYPE_CHECKING:
     from upnext.cli.broker import Broker
@@ -44,6 +46,8 @@ class Diagnosis:
     """Milliseconds."""
     workers: list[Living]
     warnings: list[str]
+    unserved: dict[str, int] = field(factory=dict[str, int])
+    """Functions that no living worker runs -> how many jobs of theirs wait."""
 
     @property
     def healthy(self) -> bool:
@@ -69,6 +73,9 @@ class Diagnosis:
                 }
                 for worker in self.workers
             ],
+            "unserved": [
+                {"function": name, "waiting": count} for name, count in self.unserved.items()
+            ],
             "warnings": self.warnings,
         }
 
@@ -82,12 +89,14 @@ def diagnose(broker: Broker) -> Diagnosis:
     round_trip = broker.round_trip()
     told = broker.server()
     now = broker.now()
+    heartbeats = broker.heartbeats()
     return Diagnosis(
         broker=broker.address.describe(),
         server=server_name(told),
         round_trip=round_trip,
-        workers=[read_heartbeat(record, now) for record in broker.heartbeats()],
+        workers=[read_heartbeat(record, now) for record in heartbeats],
         warnings=warnings(told),
+        unserved=_unserved(broker, heartbeats),
     )
 
 
@@ -135,6 +144,13 @@ def warnings(told: Mapping[str, Any]) -> list[str]:
             " the server), unless your distribution patched it. Update it."
         )
     return found
+
+
+def _unserved(broker: Broker, heartbeats: list[dict[str, Any]]) -> dict[str, int]:
+    # Of the functions that were ever declared only those are looked at that nobody runs.
+    run = {name for record in heartbeats for name in functions_of(record)}
+    counts = {name: broker.waiting(name) for name in sorted(set(broker.functions()) - run)}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _lacks_fix(told: Mapping[str, Any]) -> bool:

@@ -107,8 +107,16 @@ def _listening(view: EventsView) -> dict[str, str | None]:
     return found
 
 
-def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
-    """Everything known of one job; `below` are the jobs that a cancelled one waits for."""
+def job(
+    record: JobRecord, below: Sequence[str] = (), *, more: Mapping[str, str | None] | None = None
+) -> RenderableType:
+    """Everything known of one job.
+
+    Args:
+        record: What the queue has of it.
+        below: The jobs that a cancelled one waits for.
+        more: Other facts, by their names, which come last.
+    """
     started = started_of(record)
     facts = {
         "job": record.id,
@@ -133,6 +141,7 @@ def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
         "reason": record.reason,
         "event": event_of(record.source),
         "waits for": _some(below),
+        **(more or {}),
     }
     parts: list[RenderableType] = [facts_table(facts), *_block("arguments", record.arguments)]
     if record.checkpoint and not record.status.is_terminal():
@@ -144,8 +153,16 @@ def job(record: JobRecord, below: Sequence[str] = ()) -> RenderableType:
     return Group(*parts)
 
 
-def as_json(record: JobRecord, below: Sequence[str] = ()) -> dict[str, Any]:
-    """What `status --json` prints: times in UTC, payloads as the JSON they are."""
+def as_json(
+    record: JobRecord, below: Sequence[str] = (), *, served: bool | None = None
+) -> dict[str, Any]:
+    """What `status --json` prints: times in UTC, payloads as the JSON they are.
+
+    Args:
+        record: What the queue has of the job.
+        below: The jobs that a cancelled one waits for.
+        served: Whether a living worker runs its function; None: nobody looked.
+    """
     return {
         "id": record.id,
         "function": record.function,
@@ -167,6 +184,7 @@ def as_json(record: JobRecord, below: Sequence[str] = ()) -> dict[str, Any]:
         "cancel_requested": record.cancel_requested,
         "reason": record.reason or None,
         "waits_for": list(below),
+        "served": served,
         "progress": record.progress,
         "progress_message": record.progress_message or None,
         "checkpoint": read_json(record.checkpoint),
@@ -198,6 +216,10 @@ def diagnosis(found: Diagnosis) -> RenderableType:
                 Text(state[0], style=state[1]),
             )
         parts += [Text(), table]
+    for name, count in found.unserved.items():
+        jobs = "1 job waits" if count == 1 else f"{count} jobs wait"
+        line = f"{one_line(name)}: {jobs}, but no worker that is alive runs it."
+        parts.append(Text(f"Warning: {line}", style="yellow"))
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in found.warnings]
     return Group(*parts)
 

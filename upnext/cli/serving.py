@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field, frozen
 
-from upnext.cli.explain import CommandError
+from upnext.cli.explain import USAGE, CommandError
 
 if TYPE_CHECKING:
     from upnext.api.api import Api
@@ -86,7 +87,14 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
     from upnext.cli.panel import declare
     from upnext.runner import run_components
 
-    found = load_components(serving.files)
+    try:
+        found = load_components(serving.files)
+    except CommandError as error:
+        if lifeline is None:
+            raise
+        # Tried again it would be said again: the code that it tells the parent is that of a
+        # process which cannot run as it was asked to.
+        raise CommandError(str(error), code=USAGE, details=error.details) from error
     chosen = found.choose(serving.only)
     if serving.concurrency is not None:
         for worker in chosen.workers:
@@ -95,8 +103,10 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
     components = [*chosen.workers, *chosen.apis]
     brokers = _brokers(components, serving.redis_url)
     declared = declare(chosen.workers, chosen.apis, brokers=brokers, backend=loop)
+    on_started = None
     if lifeline is None:
-        _show(declared, serving.log_format)
+        # Not sooner: until then it may turn out that a port is taken or two tasks have one name.
+        on_started = partial(_show, declared, serving.log_format)
     else:
         from upnext.supervision.folders import local_folders
 
@@ -112,6 +122,7 @@ def serve(serving: Serving, lifeline: Lifeline | None = None) -> int:
         dev=serving.dev,
         skip_build=serving.skip_build,
         lifeline=lifeline,
+        on_started=on_started,
     )
 
 
@@ -144,7 +155,7 @@ def supervise_serving(
         grace=serving.api_timeout + serving.worker_timeout,
         roots=roots if reload else None,
         backend=serving.async_backend,
-        on_declared=_Shown(serving.log_format, mode, notes).show,
+        on_started=_Shown(serving.log_format, mode, notes).show,
     )
 
 
@@ -186,10 +197,10 @@ def _show(
             "broker": ", ".join(declared.brokers),
             "backend": declared.backend,
         }
-        logger.info("worker %s is to run", worker.name, extra=facts)
+        logger.info("worker %s runs", worker.name, extra=facts)
     for api in declared.apis:
         facts = {"api": api.name, "url": api.url, "broker": ", ".join(declared.brokers)}
-        logger.info("api %s is to run", api.name, extra=facts)
+        logger.info("api %s runs", api.name, extra=facts)
 
 
 def _python() -> list[str]:

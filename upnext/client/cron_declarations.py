@@ -111,6 +111,10 @@ class CronDeclarations(TaskDeclarations):
                 "@worker.cron takes a schedule, such as @worker.cron('*/5 * * * *'), not"
                 f" {schedule!r}"
             )
+        if arguments is not None and not isinstance(arguments, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(
+                f"arguments must be a mapping by name, such as {{'days': 7}}, not {arguments!r}"
+            )
         plan = make_plan(
             schedule,
             timezone=timezone,

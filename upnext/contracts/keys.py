@@ -132,6 +132,18 @@ class Keys:
     def definition(self, name: str) -> str:
         return f"{self.function(name)}definition"
 
+    def lanes(self, name: str) -> str:
+        return f"{self.function(name)}lanes"
+
+    def lane(self, name: str, lane: str) -> str:
+        return f"{self.function(name)}lane:{lane}"
+
+    def scheduled(self, name: str) -> str:
+        return f"{self.function(name)}scheduled"
+
+    def parked(self, name: str) -> str:
+        return f"{self.function(name)}parked"
+
     def hungry(self, name: str) -> str:
         return f"{self.function(name)}hungry"
 

@@ -70,6 +70,8 @@ class Service:
     """What listens already, by the API it belongs to."""
     lifeline: Lifeline | None = None
     """The way to the process that supervises this one."""
+    on_started: Callable[[], None] | None = None
+    """Called once, when all have started."""
     failed: bool = field(default=False, init=False)
     _stopping: anyio.Event = field(factory=anyio.Event, init=False)
     _serving: anyio.CancelScope = field(init=False)
@@ -125,6 +127,8 @@ class Service:
 
     def _say_ready(self) -> None:
         self._started.set()
+        if self.on_started is not None:
+            self.on_started()
         # What is there by now, code above all, lives as long as the process. Not to look through it
         # again and again makes collections short, and requests and jobs wait for those.
         gc.freeze()

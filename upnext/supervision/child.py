@@ -36,6 +36,8 @@ class ChildProcess:
     _number: int
     _socket: socket.socket
     """Open until the process is gone: its end tells the child that its parent is."""
+    _declared: dict[str, Any] = field(factory=dict[str, Any], init=False)
+    """What it said that it is going to run."""
 
     @property
     def pid(self) -> int:
@@ -117,8 +119,10 @@ class ChildProcess:
                 else:
                     self._answer([])
             case {"kind": messages.DECLARED}:
-                self._owner.on_declared(self._number, message["facts"])
+                self._declared = message["facts"]
+                self._owner.on_declared(self._number, self._declared)
             case {"kind": messages.READY}:
+                self._owner.on_started(self._number, self._declared)
                 on_ready()
             case _:
                 raise ValueError(f"unknown message {message}")
@@ -140,13 +144,15 @@ class ChildProcesses:
         command: The words that start one.
         listeners: The sockets they accept on.
         embed: Hold the embedded server, once; raises EmbeddedServerError.
-        on_declared: Told what the first one is going to run.
+        declared: Told what the first one is going to run, as soon as that is known.
+        started: Told the same, when the first one runs it.
     """
 
     command: Sequence[str]
     listeners: Listeners
     embed_now: Callable[[], None]
     declared: Callable[[dict[str, Any]], None]
+    started: Callable[[dict[str, Any]], None]
     environment: Mapping[str, str] = field(factory=dict[str, str])
     """What is set for them besides."""
     _embedding: anyio.Lock = field(factory=anyio.Lock, init=False)
@@ -186,3 +192,7 @@ class ChildProcesses:
     def on_declared(self, number: int, facts: dict[str, Any]) -> None:
         if number == 1:
             self.declared(facts)
+
+    def on_started(self, number: int, facts: dict[str, Any]) -> None:
+        if number == 1:
+            self.started(facts)

@@ -28,7 +28,7 @@ def supervise(
     grace: float,
     roots: Sequence[str] | None = None,
     backend: Literal["asyncio", "trio"] = "asyncio",
-    on_declared: Callable[[dict[str, Any]], None],
+    on_started: Callable[[dict[str, Any]], None],
 ) -> int:
     """Run a command line until SIGTERM or SIGINT, and return the exit code.
 
@@ -38,14 +38,14 @@ def supervise(
         grace: Seconds they need at most to finish what they do after the first signal.
         roots: Start them anew whenever source below these folders changes. None: never.
         backend: The event loop of this process.
-        on_declared: Told what they are going to run, each time that they start anew.
+        on_started: Told what they run, each time that they have started anew.
 
     Returns:
         0 after a clean drain of all; 1 when they could not be started, or one had to be killed or
         left something undone.
     """
     return anyio.run(
-        partial(_supervise, command, processes, grace, roots, on_declared), backend=backend
+        partial(_supervise, command, processes, grace, roots, on_started), backend=backend
     )
 
 
@@ -54,7 +54,7 @@ async def _supervise(
     processes: int,
     grace: float,
     roots: Sequence[str] | None,
-    on_declared: Callable[[dict[str, Any]], None],
+    on_started: Callable[[dict[str, Any]], None],
 ) -> int:
     listeners, broker, source = Listeners(), _Broker(), None
     if roots is not None:
@@ -66,12 +66,11 @@ async def _supervise(
     def declared(facts: dict[str, Any]) -> None:
         if source is not None:
             source.include(facts.get("folders", ()))
-        on_declared(facts)
 
     # Compiled files are told apart by the second: an edit in the second of the last start would
     # run the old code.
     environment = {} if source is None else {"PYTHONDONTWRITEBYTECODE": "1"}
-    children = ChildProcesses(command, listeners, broker.hold, declared, environment)
+    children = ChildProcesses(command, listeners, broker.hold, declared, on_started, environment)
     supervisor = Supervisor(
         children, processes, grace, changes=None if source is None else source.changes
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from types import CodeType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from attrs import Attribute, Factory, field, frozen
@@ -30,12 +30,21 @@ ErrorKinds = type[BaseException] | Iterable[type[BaseException]] | None
 
 
 def _types(value: Any) -> ErrorTypes:
-    return () if value is None else (value,) if isinstance(value, type) else tuple(value)
+    if value is None:
+        return ()
+    # A text is iterable, but it is one mistake and not one for each of its letters.
+    if isinstance(value, type | str | bytes) or not isinstance(value, Iterable):
+        return (cast("type[BaseException]", value),)
+    return tuple(cast("Iterable[type[BaseException]]", value))
 
 
-def _rate(value: str | RateLimit | None) -> RateLimit | None:
+def _rate(value: Any) -> RateLimit | None:
     rate = RateLimit.parse(value) if isinstance(value, str) else value
-    if rate is not None and rate.count * rate.window * 1000 >= MOST_UNITS:
+    if rate is None:
+        return None
+    if not isinstance(rate, RateLimit):
+        raise ValueError(f"rate_limit must be a text such as '100/m' or '5/10s', not {value!r}")
+    if rate.count * rate.window * 1000 >= MOST_UNITS:
         raise ValueError(f"rate_limit {value!r} is more than can be counted: give a shorter time")
     return rate
 
@@ -81,6 +90,18 @@ def _optional_text(instance: object, attribute: Attribute[Any], value: object) -
 def _optional_count(instance: object, attribute: Attribute[Any], value: object) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValueError(f"{attribute.name} must be a whole number, 1 or more, not {value!r}")
+    if value is not None and value * 1000 >= MOST_UNITS:  # cache_ttl is kept in milliseconds
+        raise ValueError(f"{attribute.name} {value!r} is more than can be counted: give less")
+
+
+def _flag(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{attribute.name} must be True or False, not {value!r}")
+
+
+def _optional_flag(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None:
+        _flag(instance, attribute, value)
 
 
 def _timeout(value: float | timedelta | None) -> float | None:
@@ -170,11 +191,11 @@ class TaskDefinition:
     """Whose jobs are counted, as a template over arguments; None: all of the function."""
     routing_group: str | None = field(default=None, converter=_stripped, validator=_optional_text)
     group_max_concurrency: int | None = field(default=None, validator=_optional_count)
-    dead_letter: bool = False
+    dead_letter: bool = field(default=False, validator=_flag)
     """Whether a job that fails for good is kept aside for a replay."""
     max_deliveries: int | None = field(default=None, validator=_optional_count)
     """A job lost with its worker so often becomes a dead letter; None: as the settings say."""
-    capture_logs: bool | None = None
+    capture_logs: bool | None = field(default=None, validator=_optional_flag)
     """Whether what its jobs log goes to their own logs; None: as their worker says."""
 
     on_start: Hook | None = field(default=None, validator=_hook)

@@ -26,7 +26,13 @@ def package_names(names: Iterable[str]) -> list[str]:
         ConfigurationError: one cannot be a package's name.
     """
     if isinstance(names, str):
-        raise ConfigurationError(f"name packages in a list: [{names!r}], not {names!r}")
+        raise ConfigurationError(
+            f"autodiscover_packages must be a list of names: [{names!r}], not {names!r}"
+        )
+    if not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(
+            f"autodiscover_packages must be a list of names, such as ['shop.tasks'], not {names!r}"
+        )
     checked = list(names)
     for name in checked:
         parts = name.split(".") if isinstance(name, str) else [""]  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -193,7 +193,7 @@ def test_hostile_text_is_escaped_everywhere(capsys: pytest.CaptureFixture[str]) 
         declared.listing([worker(HOSTILE, HOSTILE)]),
         declared.inspection([worker(HOSTILE, HOSTILE)]),
         the_panel([worker(HOSTILE, HOSTILE)], broker=HOSTILE, backend="trio"),
-        render.diagnosis(Diagnosis(HOSTILE, HOSTILE, 0.1, [living], [])),
+        render.diagnosis(Diagnosis(HOSTILE, HOSTILE, 0.1, [living], [], {HOSTILE: 1})),
     ]
 
     for one in rendered:

@@ -93,8 +93,21 @@ def test_defaults() -> None:
         {"max_concurrency": 0},
         {"routing_group": " "},
         {"group_max_concurrency": 0},
+        {"retries": 2.0},
+        {"retry_on": 5},
         {"retry_on": (int,)},
+        {"retry_on": ""},
         {"no_retry_on": "ValueError"},
+        {"no_retry_on": KeyError()},
+        {"rate_limit": 5},
+        {"rate_limit": b"5/s"},
+        {"cache_ttl": "60"},
+        {"cache_ttl": 2**53},
+        {"max_concurrency": 10**30},
+        {"max_deliveries": True},
+        {"routing_group": 5},
+        {"dead_letter": "no"},
+        {"capture_logs": 1},
         {"on_start": 5},
     ],
     ids=repr,
@@ -103,6 +116,15 @@ def test_wrong_options_are_refused_by_name(wrong) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))) as caught:
         define(**wrong)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["retry_on", "no_retry_on"])
+@pytest.mark.parametrize("value", [5, "ValueError", ["ValueError"], KeyError("a"), int], ids=repr)
+def test_kinds_of_errors_are_exception_classes(option: str, value: object) -> None:
+    shown = value[0] if isinstance(value, list) else value
+    with pytest.raises(ValueError, match=f"^{option} must name exception classes, not") as caught:
+        define(**{option: value})
+    assert str(caught.value).endswith(repr(shown))
 
 
 @pytest.mark.parametrize("wrong", [5, stream])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from upnext import WorkerQueueConfig
@@ -36,8 +38,17 @@ def test_every_override_is_a_setting() -> None:
         ("claim_timeout_ms", 99),
         ("job_ttl_seconds", 0),
         ("stream_maxlen", -1),
+        ("batch_size", "5"),
+        ("inbox_size", 1.5),
+        ("outbox_size", True),
+        ("flush_interval_ms", "5"),
+        ("flush_interval_ms", float("nan")),
+        ("flush_interval_ms", float("inf")),
+        ("claim_timeout_ms", float("nan")),
+        ("job_ttl_seconds", []),
+        ("stream_maxlen", float("inf")),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=name):
+def test_what_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be"):
         WorkerQueueConfig(**{name: value})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,15 +29,48 @@ def test_a_name_is_not_empty(name: str) -> None:
 
 @pytest.mark.parametrize("concurrency", [0, -1])
 def test_at_least_one_job_runs_at_a_time(concurrency: int) -> None:
-    with pytest.raises(ConfigurationError, match="concurrency must be 1 or more"):
+    with pytest.raises(ConfigurationError, match="concurrency must be a whole number, 1 or more"):
         Worker("test", concurrency=concurrency)
 
 
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_where_sync_functions_run_may_be_a_word(kind: str) -> None:
     assert Worker("test", sync_executor=SyncExecutor(kind)).sync_executor == kind
-    with pytest.raises(ValueError, match="fibre"):
+    with pytest.raises(ConfigurationError, match="sync_executor must be 'thread' or 'process'"):
         Worker("test", sync_executor="fibre")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": 5},
+        {"name": b"mail"},
+        {"concurrency": "8"},
+        {"concurrency": 1.5},
+        {"concurrency": True},
+        {"concurrency": float("nan")},
+        {"max_waiting": -1},
+        {"max_waiting": "x"},
+        {"sync_executor": []},
+        {"redis_url": 6379},
+        {"queue_config": {"batch_size": 5}},
+        {"lifespan": 5},
+        {"capture_logs": "no"},
+        {"autodiscover_packages": 5},
+        {"autodiscover_packages": "shop.tasks"},
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_used_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))) as caught:
+        Worker(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_url_that_is_no_text_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="redis_url must be a text") as caught:
+        Worker(redis_url=b"redis://:secret@here")  # type: ignore[arg-type]
+    assert "secret" not in str(caught.value)
 
 
 def test_handles_are_found_by_name_and_pattern() -> None:

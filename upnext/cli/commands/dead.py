@@ -100,7 +100,7 @@ def show(job_id: JobId, /, *, as_json: AsJson = False, redis_url: RedisUrl = Non
     if as_json:
         render.print_json(dead_render.as_json(letter) | {"record": render.as_json(letter.record)})
     else:
-        render.open_console().print(render.job(letter.record))
+        render.open_console().print(dead_render.letter(letter))
 
 
 @dead.command
