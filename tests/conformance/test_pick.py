@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.subject import (
+    KEYS,
+    ServerSubject,
     Subject,
     claim,
     claim_one,
@@ -276,3 +278,32 @@ async def test_jobs_that_were_lost_together_are_kept_apart(store: Store, subject
     assert list(picked.later) == [jobs[1].id]
     assert (await record_of(store, jobs[1].id)).status is JobStatus.SCHEDULED
     assert subject.in_lanes() == 1
+
+
+async def test_a_damaged_job_is_left_for_its_turn_and_holds_up_no_other(
+    server: ServerSubject,
+) -> None:
+    store, client = server.store, server.client
+    broken, gone, good, keyed = new(), new(), new(), of("a")
+    await submit(store, broken, gone, good, keyed)
+    client.hdel(KEYS.job(broken.id), "arguments")
+    client.delete(KEYS.job(gone.id))
+    client.set(KEYS.job(gone.id), "no hash")
+    client.set(KEYS.function("work") + "lane:*", "no stream")
+    assert ids((await pick(store, broken, gone, keyed, good)).jobs) == [good.id]
+    client.delete(KEYS.function("work") + "lane:*")
+    assert ids((await pick(store, keyed)).jobs) == [keyed.id]
+    assert await claim(store, "w2", 10) == []
+    assert client.xlen(KEYS.function("work") + "strange") == 2
+
+
+async def test_it_takes_jobs_after_the_group_of_its_lane_was_lost(server: ServerSubject) -> None:
+    jobs = [new() for _ in range(2)]
+    await submit(server.store, *jobs)
+    first = await pick_one(server.store, jobs[0])
+    await server.store.settle("w1", [outcome(first)])
+    server.client.delete(KEYS.function("work") + "lane:+")
+    await pick_one(server.store, jobs[1])
+    assert server.in_lanes() == 1
+    server.advance(LEASE)
+    assert (await rescue(server.store, LEASE)).requeued == [jobs[1].id]
