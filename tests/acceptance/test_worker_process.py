@@ -58,6 +58,29 @@ async def test_sigterm_under_load_loses_and_spends_nothing(
 
 
 @LOOPS
+@pytest.mark.parametrize("depth", [1, 3])
+async def test_sigterm_lets_a_tree_finish_that_nobody_else_would(
+    start_worker: Start, ledger: Ledger, tmp_path: Path, loop: list[str], depth: int
+) -> None:
+    worker = start_worker(*loop, "--only", "service", "--concurrency", "1")
+    root = await service.trunk.submit(depth, str(tmp_path / "go"))
+    ledger.wait_for("start")
+    left = await service.touch.submit(1)
+    worker.send(signal.SIGTERM)
+    worker.wait_for("draining")
+    began = time.monotonic()
+    (tmp_path / "go").touch()
+    assert worker.exit_code() == 0, worker.output
+    assert time.monotonic() - began < 10, "far less than the grace"
+    result = await root.result(5)
+    assert (result.value, result.attempts) == (1, 1)
+    assert [event for event, *_ in ledger.entries()] == ["start"] * (depth + 1)
+    assert all(len(pids) == 1 for pids in ledger.starts().values()), "nothing is done twice"
+    assert await left.status() is upnext.JobStatus.QUEUED, "nobody waits for it here"
+    assert await left.cancel()
+
+
+@LOOPS
 async def test_a_second_signal_hands_back_without_spending_an_attempt(
     start_worker: Start, ledger: Ledger, loop: list[str]
 ) -> None:

@@ -6,15 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, multiple, rule
 
 from tests.property.books import escaped
+from tests.property.machine import run_machine
 from tests.property.rig import FUNCTIONS, KEYS, Rig
-from tests.property.test_queue import EXAMPLES, QueueMachine, functions
-from tests.support.clocked import ClockedServer, clock_shim
-from tests.support.servers import find_binary
+from tests.property.test_queue import QueueMachine, functions
 from upnext.model.identity import function_tag
 from upnext.model.job import JobRecord, NewJob
 from upnext.model.limits import Limits, Rate, limit_keys, split_keys
@@ -153,21 +152,7 @@ class LimitMachine(QueueMachine):
 
 @pytest.mark.hard_limit(600)
 def test_limits_do_what_their_model_does() -> None:
-    if find_binary("redis") is None:
-        pytest.skip("no redis server program on this machine")
-    if clock_shim() is None:
-        pytest.skip("no C compiler on this machine, or not Linux: the server's clock stays real")
-    with ClockedServer("redis") as server, Rig.on(server) as rig:
-        run_state_machine_as_test(
-            lambda: LimitMachine(rig),
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=40,
-                deadline=None,
-                print_blob=True,
-                report_multiple_bugs=False,
-            ),
-        )
+    run_machine(LimitMachine)
 
 
 moments = st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 8)), min_size=1, max_size=60)

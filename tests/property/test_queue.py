@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -16,7 +14,6 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.property.books import check_books, check_step, check_what_is_left
@@ -30,16 +27,14 @@ from tests.property.drawn import (
     times,
     workers,
 )
+from tests.property.machine import run_machine
 from tests.property.rig import FUNCTIONS, KEYS, Rig, Verb
-from tests.support.clocked import ClockedServer, clock_shim
-from tests.support.servers import find_binary
 from upnext.model.identity import function_tag
 from upnext.model.job import Held, Job, JobRecord, NewJob, ReplayVerdict
 from upnext.model.lineage import Member, child_path
 from upnext.model.outcome import Ending, Outcome, Settled
 from upnext.model.report import ReportKind, Reports
 
-EXAMPLES = int(os.environ.get("UPNEXT_PROPERTY_EXAMPLES", "150"))
 LEASE = 3_000
 DAY = 24 * 3_600_000
 
@@ -215,6 +210,18 @@ class QueueMachine(RuleBasedStateMachine):
         claimed = self.rig.both(lambda side: side.claim(worker, wants))
         return self._held(worker, [] if lost else claimed.jobs)
 
+    @rule(
+        target=claims,
+        place=workers,
+        batch=st.lists(jobs, min_size=1, max_size=4),
+        most=st.integers(1, 3),
+    )
+    def pick(self, place: int, batch: list[str], most: int) -> Any:
+        """Of jobs of two functions those of one are found."""
+        worker, function = self.workers[place], self.news[batch[0]].function
+        picked = self.rig.both(lambda side: side.pick(worker, function, most, batch))
+        return self._held(worker, picked.jobs)
+
     @rule(target=claims, place=workers, known=st.lists(jobs, max_size=3))
     def recover(self, place: int, known: list[str]) -> Any:
         worker = self.workers[place]
@@ -383,18 +390,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 @pytest.mark.hard_limit(600)  # a failure is first shrunk, which may take five minutes
 def test_the_queue_does_what_its_model_does() -> None:
-    if find_binary("redis") is None:
-        pytest.skip("no redis server program on this machine")
-    if clock_shim() is None:
-        pytest.skip("no C compiler on this machine, or not Linux: the server's clock stays real")
-    with ClockedServer("redis") as server, Rig.on(server) as rig:
-        run_state_machine_as_test(
-            lambda: QueueMachine(rig),
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=40,
-                deadline=None,
-                print_blob=True,
-                report_multiple_bugs=False,
-            ),
-        )
+    run_machine(QueueMachine)

@@ -145,6 +145,16 @@ async def tree(depth: int) -> int:
 
 
 @worker.task
+async def trunk(depth: int, go: str) -> int:
+    """Have all jobs below it queued or not even submitted until the file is there."""
+    note("start")
+    future = await tree.submit(depth - 1)
+    while not await anyio.Path(go).exists():  # noqa: ASYNC110 - files have no signal
+        await anyio.sleep(0.02)
+    return await future.value()
+
+
+@worker.task
 async def grow(branches: int, leaves: int) -> None:
     """The root of a tree over all slots of all workers."""
     async with beginning():

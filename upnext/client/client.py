@@ -149,7 +149,7 @@ class Client:
         context = current_context.get(None)
         lender = None if context is None else context.lender
         # The slot is lent outside the time limit, whose end must not keep us from taking one back.
-        async with nullcontext() if lender is None else lender.lend():
+        async with nullcontext() if lender is None else lender.lend((job_id,)):
             with anyio.move_on_after(timeout):
                 return await self._attend(wait, job_id)
         if wait.ended is not None:

@@ -100,7 +100,7 @@ class Following(ABC, AsyncIterator[V], Generic[V]):
                 if self._take(heard):
                     return
                 await ear.ready()
-                async with nullcontext() if lender is None else lender.lend():
+                async with nullcontext() if lender is None else lender.lend((self.job_id,)):
                     await store.attend(waiter)
         finally:
             ear.close()

@@ -137,7 +137,7 @@ class Group:
         client = await connect(task.url)
         ends = await self._ends_of(client)
         if self._room is not None:
-            async with _lent_slot():
+            async with _lent_slot(self._futures):
                 await self._room.acquire()
         try:
             self._check_open()
@@ -166,7 +166,7 @@ class Group:
         if future.job_id in self._futures:
             return self._futures[future.job_id]
         if self._room is not None:
-            async with _lent_slot():
+            async with _lent_slot(self._futures):
                 await self._room.acquire()
         self._futures[future.job_id] = future
         # Its end may have been told before we knew what to listen for.
@@ -195,7 +195,7 @@ class Group:
             except RedisError as error:
                 self._give_up(error)
         if self._futures:
-            async with _lent_slot():
+            async with _lent_slot(self._futures):
                 while self._futures:
                     self._changed = anyio.Event()
                     await self._changed.wait()
@@ -313,8 +313,8 @@ def _by_client(jobs: dict[str, Client], told: Iterable[str]) -> dict[Client, lis
     return ids
 
 
-def _lent_slot() -> AbstractAsyncContextManager[None]:
-    """Where the job around waits for others: its slot is somebody else's meanwhile."""
+def _lent_slot(jobs: Iterable[str]) -> AbstractAsyncContextManager[None]:
+    """Where the job around waits for these: its slot is somebody else's meanwhile."""
     context = current_context.get(None)
     lender = None if context is None else context.lender
-    return nullcontext() if lender is None else lender.lend()
+    return nullcontext() if lender is None else lender.lend(tuple(jobs))

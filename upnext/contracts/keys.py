@@ -9,7 +9,8 @@ Under a function's prefix `upnext:{<workspace>:<tag>}:`
     job:<id>        hash     one job; expires only after it reached a terminal state
     log:<id>        stream   what a job logged: see `upnext.model.report`; lives as long as the job
     out:<id>        stream   what a job streamed to its listeners; lives as long as the job
-    lane:<name>     stream   waiting jobs of one priority; `<p>` or, for handed-back ones, `<p>^`
+    lane:<name>     stream   waiting jobs of one priority; `<p>` or, for handed-back ones, `<p>^`;
+                             claimed jobs that have limit keys (`*`) or were picked (`+`)
     lanes           zset     lanes that exist, by claim order
     share           string   counter behind the weighted share of low priorities
     scheduled       zset     job id -> Unix ms when it is due

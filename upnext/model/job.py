@@ -203,6 +203,19 @@ class Claimed:
     """Functions whose rate, or pause, lets more start in so many milliseconds."""
 
 
+@frozen
+class Picked:
+    """The answer to a claim of certain jobs."""
+
+    jobs: list[Job]
+    now: int
+    """The store's clock, Unix milliseconds."""
+    looked: int
+    """How many of them, in the order given, were looked at before there was no room for more."""
+    later: dict[str, int]
+    """Those that cannot start yet, and milliseconds after which asking again is of use."""
+
+
 @define  # not frozen, as Job
 class Held:
     """A worker's claim on one job, as renewals and settlements quote it."""

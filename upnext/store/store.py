@@ -13,6 +13,7 @@ from upnext.model.job import (
     Held,
     JobRecord,
     NewJob,
+    Picked,
     Rescued,
     Revoked,
     Staged,
@@ -48,6 +49,7 @@ from upnext.store.living import living_steps
 from upnext.store.lookup import parse_record
 from upnext.store.pause import parse_paused, pause_all_command, pause_call
 from upnext.store.permit import permit_call
+from upnext.store.pick import parse_picked, pick_call
 from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.report import parse_written, report_calls
@@ -105,6 +107,15 @@ class Store(EventVerbs, LetterVerbs, TrackVerbs):
         calls = [claim_call(self.keys, self.bounds, worker, name, n) for name, n in wants]
         replies = await self._call.call_many(calls)
         return parse_claimed([name for name, _ in wants], replies)
+
+    async def pick(self, worker: str, function: str, count: int, ids: Sequence[str]) -> Picked:
+        """Claim up to `count` of certain jobs of a function, wherever they stand in line.
+
+        What of them the worker has already is in the answer, too: so it is safe to send again.
+        """
+        call = pick_call(self.keys, self.bounds, worker, function, count, ids)
+        [reply] = await self._call.call_many([call], idempotent=True)
+        return parse_picked(function, reply)
 
     async def recover(self, worker: str, functions: Sequence[str], known: Iterable[str]) -> Claimed:
         """The jobs this worker owns besides those it knows of."""

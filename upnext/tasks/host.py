@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -24,11 +25,14 @@ class Lender(Protocol):
     @parent.setter
     def parent(self, parent: bool) -> None: ...
 
-    def lend(self) -> AbstractAsyncContextManager[None]:
+    def lend(self, jobs: Collection[str] = ()) -> AbstractAsyncContextManager[None]:
         """Give the slot back for the length of the block, and have one again at its end.
 
         Several tasks of one job may be in such a block at once: the first one gives the slot back,
         the last one takes one again.
+
+        Args:
+            jobs: Ids of the jobs that are waited for inside; not to be changed meanwhile.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 
 import anyio
@@ -72,10 +72,10 @@ class _Excuse:
         self.lender.parent = parent
 
     @asynccontextmanager
-    async def lend(self) -> AsyncGenerator[None]:
+    async def lend(self, jobs: Collection[str] = ()) -> AsyncGenerator[None]:
         self._count(1)
         try:
-            async with self.lender.lend():
+            async with self.lender.lend(jobs):
                 yield
         finally:
             self._count(-1)

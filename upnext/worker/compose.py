@@ -19,6 +19,7 @@ from upnext.tasks.middleware import Middleware
 from upnext.worker.execution.around import around
 from upnext.worker.execution.attempt import Attempt
 from upnext.worker.execution.canceller import Canceller
+from upnext.worker.execution.drainer import Drainer
 from upnext.worker.execution.executor import Executor
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.host import LocalHost
@@ -114,6 +115,7 @@ def compose(
     router = EventRouter(store, worker, handlers, min(lease, MOST_LEASE))
     crons = CronScheduler(store, name, definitions, clock)
     fetcher = Fetcher(held, worker, functions, inbox, demand, leases, clock, queue.batch_size)
+    drainer = Drainer(store, keys, functions, limited, fetcher, inbox, slots.awaited)
     canceller = Canceller(
         held,
         keys,
@@ -129,9 +131,17 @@ def compose(
         {group: names for group, (_, names) in groups.items()},
         router,
         crons,
+        drainer,
     )
     flusher = Flusher(
-        held, worker, outbox, leases, queue.batch_size, queue.flush_interval_ms / 1000, mailbox
+        held,
+        worker,
+        outbox,
+        leases,
+        queue.batch_size,
+        queue.flush_interval_ms / 1000,
+        mailbox,
+        on_written=drainer.settled,
     )
     if open_blocking_store is None:
         renewal = LoopRenewal(held, worker, leases, period, canceller.revoke)
@@ -225,6 +235,7 @@ def compose(
         router=router,
         crons=crons,
         executor=Executor(inbox, outbox, slots, attempts),
+        drainer=drainer,
         canceller=canceller,
         flusher=flusher,
         reporter=Reporter(store, worker, mailbox),

@@ -14,7 +14,7 @@ import anyio
 from attrs import define, field
 
 from upnext.model.event import Taken
-from upnext.model.job import Claimed, Held, Job, Revoked
+from upnext.model.job import Claimed, Held, Job, Picked, Revoked
 from upnext.model.limits import Limits
 from upnext.model.outcome import Outcome, Settled
 from upnext.redis.waiter import Waiter
@@ -71,20 +71,29 @@ class Permits:
         async with self._asking:
             room: dict[str, int] = {}
             for group, count in wanted.items():
-                before = self._count(group)
-                granted = await self._permit(group, before, count)
-                room[group] = count if granted is None else max(0, granted - before)
-                self._doubtful[group] = before + room[group]
+                room[group] = await self._ask(group, count)
             allowed, cut = self._cut(wants, room)
             claimed = await self.store.claim(worker, allowed) if allowed else Claimed()
             self._note(claimed.jobs)
             for group in wanted:
-                spare = self._doubtful.pop(group) - self._count(group, unleased=True)
-                if spare > 0:
+                if await self._give_spare(group):
                     # What got no permit may have those that others did not need.
                     claimed.more.extend(name for name in cut if self._group_of[name] == group)
-                    await self._permit(group, self._count(group, unleased=True), LEAVE_LINE)
         return claimed
+
+    async def pick(self, worker: str, function: str, count: int, ids: Sequence[str]) -> Picked:
+        """Claim up to `count` of certain jobs of a function, as far as there are permits."""
+        if (group := self._group_of.get(function)) is None:
+            return await self.store.pick(worker, function, count, ids)
+        async with self._asking:
+            room = await self._ask(group, count)
+            if room:
+                picked = await self.store.pick(worker, function, room, ids)
+            else:
+                picked = Picked([], 0, len(ids), {})
+            self._note(picked.jobs)
+            await self._give_spare(group)
+        return picked
 
     async def recover(self, worker: str, functions: Sequence[str], known: Iterable[str]) -> Claimed:
         """The jobs this worker owns besides those it knows of."""
@@ -181,6 +190,21 @@ class Permits:
             if count and not part:
                 cut.append(name)
         return allowed, cut
+
+    async def _ask(self, group: str, count: int) -> int:
+        """For how many more jobs of a group there are permits, of so many."""
+        before = self._count(group)
+        granted = await self._permit(group, before, count)
+        room = count if granted is None else max(0, granted - before)
+        self._doubtful[group] = before + room
+        return room
+
+    async def _give_spare(self, group: str) -> bool:
+        """What was claimed is noted: give back the permits it did not need, if there are any."""
+        spare = self._doubtful.pop(group) - self._count(group, unleased=True)
+        if spare > 0:
+            await self._permit(group, self._count(group, unleased=True), LEAVE_LINE)
+        return spare > 0
 
     async def _permit(self, group: str, holding: int, wanting: int) -> int | None:
         most = self.groups[group][0]

@@ -17,6 +17,7 @@ from upnext.model.job import (
     Held,
     JobRecord,
     NewJob,
+    Picked,
     Rescued,
     Revoked,
     Staged,
@@ -38,6 +39,7 @@ class ClaimPort(Protocol):
     """Take jobs in."""
 
     async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed: ...
+    async def pick(self, worker: str, function: str, count: int, ids: Sequence[str]) -> Picked: ...
     async def recover(
         self, worker: str, functions: Sequence[str], known: Iterable[str]
     ) -> Claimed: ...

@@ -2,13 +2,13 @@
 
     settlement + reporting      flusher, reporter, hatch, renewal, heartbeat   ends last
       └ ears                    canceller
-          └ execution           executors, in the hard scope             drained
+          └ execution           executors and drainer, in the hard scope   drained
               └ intake          fetcher, rescuer, stager, event router, crons, in the soft
                                 scope; ends first
 
 Stopping is leaving the innermost group. Then each outer one has less and less to do, and ends:
-executors finish what the inbox holds, the flusher writes what the outbox holds, leases are
-renewed until the last result is written.
+executors finish what the inbox holds, and what their jobs wait for, which the drainer takes; the
+flusher writes what the outbox holds, leases are renewed until the last result is written.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.worker.execution.canceller import Canceller
+from upnext.worker.execution.drainer import Drainer
 from upnext.worker.execution.executor import Executor
 from upnext.worker.execution.running import Running
 from upnext.worker.execution.slots import Slots
@@ -78,6 +79,7 @@ class Parts:
     router: EventRouter
     crons: CronScheduler
     executor: Executor
+    drainer: Drainer
     canceller: Canceller
     flusher: Flusher
     reporter: Reporter
@@ -196,8 +198,9 @@ async def _execute(
                 logger.exception("intake failed: draining")
                 crashes.append(crash)
                 shutdown.begin_drain()
-            await _give_back(parts)
             parts.inbox.close()
+            await _give_back(parts)
+            await parts.drainer.run()
 
 
 async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[None]) -> None:

@@ -16,6 +16,7 @@ VERBS = {
     "living",
     "survey",
     "claim",
+    "pick",
     "limits",
     "pause",
     "permit",

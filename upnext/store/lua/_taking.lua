@@ -4,6 +4,11 @@
 -- keep the server from everybody else.
 local PATIENCE = 1000
 
+-- The lane of jobs that were claimed out of their turn (pick.lua), besides KEYED. Nothing waits in
+-- it: each entry is delivered as soon as it is there, and carries the lease as any other does.
+local PICKED = '+'
+local PICKED_PLACE = -500 -- in `lanes`: below all priorities, above KEYED
+
 local function read_lane(P, lane, worker, count)
   local stream = P .. 'lane:' .. lane
   local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', word(count),
@@ -75,15 +80,16 @@ end
 -- Take up to `want` jobs for a worker: their rows, whether nothing is left, and the gate if the
 -- function has one. Highest lane first. One job in five is taken from the lowest lane up, so that
 -- low priorities never starve. `pushing`: nobody asked; behind a gate nothing is given then.
--- `new`: a plain job that this call wrote down, which need not be read again.
-local function take_jobs(P, keep, ttl, now, worker, want, pushing, new)
+-- `new`: a plain job that this call wrote down, which need not be read again. `choose` takes the
+-- jobs instead, where the caller wants certain ones.
+local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
   local jobs, looked, most, gate = {}, 0, want, nil
 
   local function start(id, job, row, lane, entry)
     if gate and (gate.max or gate.keymax) then -- its end makes room
       redis.call('HSET', job, 'status', 'running', 'attempt', row[3], 'delivery', row[4],
         'worker', worker, 'claimed', stamp, 'lane', lane, 'entry', entry, 'more', 1, 'limited', 1)
-    elseif lane == KEYED then
+    elseif lane == KEYED or lane == PICKED then
       redis.call('HSET', job, 'status', 'running', 'attempt', row[3], 'delivery', row[4],
         'worker', worker, 'claimed', stamp, 'lane', lane, 'entry', entry)
     else
@@ -226,6 +232,13 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new)
     table.remove(lanes, 1)
     if lanes[#lanes] == KEYED then keyed = table.remove(lanes) end
   end
+  if choose then
+    choose{jobs = jobs, gate = gate, most = most, read = read_job, row_for = row_for,
+      expires = expires, waits_apart = waits_apart, start = start}
+    if gate then close_gate(P, now, gate, #jobs, want) end
+    return jobs, false, gate
+  end
+  if lanes[#lanes] == PICKED then table.remove(lanes) end
   if keyed and most > 0 then
     if gate.keyrate then
       for _, keys in ipairs(redis.call('ZRANGE', P .. 'timed', '-inf', now, 'BYSCORE', 'LIMIT', 0,

@@ -8,6 +8,9 @@ from upnext.testing.memory_store.record import Record
 
 KEYED = "*"
 """The lane of claimed jobs that have limit keys; they wait elsewhere (`ring.py`)."""
+PICKED = "+"
+"""The lane of jobs that were claimed out of their turn; nothing waits in it."""
+_PLACES = {KEYED: -1000.0, PICKED: -500.0}
 
 
 class Lanes:
@@ -29,10 +32,17 @@ class Lanes:
         self._waiting.setdefault(job.lane, {})[job.entry] = job
 
     def claimed(self, job: Record) -> None:
-        """A job that waited elsewhere was claimed: it has a place among the claimed ones."""
+        """A job that has limit keys was claimed: it has a place among the claimed ones."""
+        self._hold(job, KEYED)
+
+    def picked(self, job: Record) -> None:
+        """A job was claimed out of its turn."""
+        self._hold(job, PICKED)
+
+    def _hold(self, job: Record, lane: str) -> None:
         self._entries += 1
-        self._waiting.setdefault(KEYED, {})
-        job.lane, job.entry = KEYED, self._entries
+        self._waiting.setdefault(lane, {})
+        job.lane, job.entry = lane, self._entries
 
     def drop(self, job: Record) -> None:
         """Take a job out of its lane, wherever it stands there."""
@@ -44,8 +54,12 @@ class Lanes:
         return [waiting.pop(entry) for entry in list(waiting)[:count]]
 
     def highest_first(self) -> list[str]:
-        """The names of the lanes in claim order."""
+        """The names of the lanes, the highest first."""
         return sorted(self._waiting, key=_score, reverse=True)
+
+    def to_claim(self) -> list[str]:
+        """Those of them that jobs wait in, in claim order."""
+        return [lane for lane in self.highest_first() if lane not in _PLACES]
 
     def __len__(self) -> int:
         """How many jobs wait in all lanes together."""
@@ -57,6 +71,6 @@ class Lanes:
 
 
 def _score(lane: str) -> float:
-    if lane == KEYED:
-        return -1000.0
+    if lane in _PLACES:
+        return _PLACES[lane]
     return float(lane.removesuffix("^")) + (0.5 if lane.endswith("^") else 0.0)

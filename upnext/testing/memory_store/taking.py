@@ -8,7 +8,6 @@ from upnext.contracts.claimed import pack_handed, row_of
 from upnext.model.job import Job
 from upnext.model.limits import split_keys
 from upnext.model.status import JobStatus
-from upnext.testing.memory_store.lanes import KEYED
 from upnext.testing.memory_store.queue import Queue
 from upnext.testing.memory_store.record import Record
 from upnext.testing.memory_store.ring import Opening
@@ -28,14 +27,13 @@ def take_jobs(
     Highest lane first. One job in five is taken from the lowest lane up, so that low priorities
     never starve. `pushing`: nobody asked; behind a gate nothing is given then.
     """
-    taking = _Taking(queue, now, worker, want)
-    lanes, most, gate = queue.lanes.highest_first(), want, None
+    taking = Taking(queue, now, worker, want)
+    lanes, most, gate = queue.lanes.to_claim(), want, None
     if queue.ring.is_gate:
         if pushing or want < 1:
             return [], False, Opening(queue.ring.limits)
         gate = taking.gate = queue.open_gate(now)
         most = min(want, gate.room)
-        lanes = [lane for lane in lanes if lane != KEYED]
     keyed = queue.ring.keyed
     if keyed and most > 0:
         if queue.ring.limits.rate_per_key is not None:
@@ -71,7 +69,7 @@ def hand_over(queue: Queue, now: int) -> None:
 
 
 @define(eq=False)
-class _Taking:
+class Taking:
     """One claim under way."""
 
     queue: Queue
@@ -94,7 +92,7 @@ class _Taking:
             found = self.queue.lanes.take(lane, asked)
             self._looked += len(found)
             for job in found:
-                self._start(job)
+                self.start(job)
             if len(found) < asked:
                 break
         return len(self.jobs) - before
@@ -132,7 +130,7 @@ class _Taking:
         for job_id in ring.next_of(keys, room, low):
             self._looked += 1
             job = self.queue.jobs[job_id]
-            if self._start(job):
+            if self.start(job):
                 self.queue.lanes.claimed(job)
                 if key:
                     ring.busy.setdefault(key, set()).add(job_id)
@@ -143,7 +141,8 @@ class _Taking:
             ring.enter(keys)
         ring.free(key)
 
-    def _start(self, job: Record) -> bool:
+    def start(self, job: Record) -> bool:
+        """Start one, unless it is too late or to be kept apart; whether it was started."""
         queue, now = self.queue, self.now
         if job.deadline is not None and job.deadline <= now:
             late = "the deadline passed before a worker was free"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from upnext.contracts.keys import Keys
+from upnext.model.job import Picked
 from upnext.model.lineage import Member
 from upnext.store.cancel import CancelledTree
 from upnext.testing.memory_store.cancel import cancel_below, cancel_head, unwind
 from upnext.testing.memory_store.living import living
+from upnext.testing.memory_store.pick import pick
 from upnext.testing.memory_store.queue import Queue
 
 
@@ -66,6 +68,14 @@ class TreeVerbs:
                 return []
             live += found
         return sorted(live)
+
+    async def pick(self, worker: str, function: str, count: int, ids: Sequence[str]) -> Picked:
+        """Claim up to `count` of certain jobs of a function, wherever they stand in line."""
+        now = await self._now()
+        queue = self._function(function, now)
+        picked = pick(queue, now, worker, count, ids)
+        queue.give_room()
+        return picked
 
     async def living(self, job_id: str) -> list[str]:
         """The ids of the unfinished jobs below a job.

@@ -15,6 +15,7 @@ from upnext.model.job import Job, Revoked
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
 from upnext.redis.waiter import Waiter
+from upnext.worker.execution.drainer import Drainer
 from upnext.worker.execution.running import Running
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
@@ -38,8 +39,9 @@ class Canceller:
     A cancellation reaches the attempt's scope at once, or takes the job out of the inbox. News
     of work goes to the fetcher, and so do jobs that were handed over. The store turns to one
     worker only: one that is full or stops passes the news on and hands the job back. News of the
-    schedule goes to the stager, of crons to their scheduler, of events to the router. A renewal's
-    answer comes in here as well: it covers messages that were lost.
+    schedule goes to the stager, of crons to their scheduler, of events to the router. While the
+    worker drains, the drainer looks at news of work before it is passed on. A renewal's answer
+    comes in here as well: it covers messages that were lost.
     """
 
     store: ControlPort
@@ -59,6 +61,7 @@ class Canceller:
     _prefixes: dict[str, tuple[str, ...]] = field(init=False)
     router: EventRouter | None = None
     crons: CronScheduler | None = None
+    drainer: Drainer | None = None
     _unheeded: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose work is to be passed on."""
     _events_unheeded: bool = field(default=False, init=False)
@@ -118,6 +121,8 @@ class Canceller:
     def _gap(self) -> None:
         """Messages may be missing: look everywhere. Lost cancellations come with a renewal."""
         self.fetcher.doubt()
+        if self.drainer is not None:
+            self.drainer.note_all()
         self.stager.note_all()
         if self.router is not None:
             self.router.note()
@@ -148,6 +153,8 @@ class Canceller:
         elif verb == "work":
             for name in self._prefixes.get(rest, ()):
                 self.fetcher.demand.note(name)
+                if self.drainer is not None:
+                    self.drainer.note_all(name)
                 if self.inbox.full or (self.inbox.idle <= 0 and name in self.limited):
                     self._unheeded[name] = None
                     self._errand.wake()

@@ -21,7 +21,8 @@ logger = logging.getLogger("upnext.worker")
 class Executor:
     """Runs attempts in a fixed number of tasks, plus one for every slot that is lent.
 
-    The tasks live in the execution group. They end when the inbox is closed and empty.
+    The tasks live in the execution group. They end when the inbox does: closed, empty, and no job
+    runs any more.
     """
 
     inbox: Inbox

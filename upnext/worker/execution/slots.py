@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 from attrs import define, field, frozen
+
+from upnext.worker.execution.awaited import Awaited
 
 logger = logging.getLogger("upnext.worker")
 
@@ -35,10 +37,16 @@ class _Return:
 
 
 class Slots:
-    """Owns the count of free slots. Single-threaded: touched from the event loop only."""
+    """Owns the count of free slots. Single-threaded: touched from the event loop only.
+
+    Attributes:
+        concurrency: How many there are.
+        awaited: What the jobs that have them wait for.
+    """
 
     def __init__(self, concurrency: int, max_waiting: int) -> None:
         self.concurrency = concurrency
+        self.awaited = Awaited()
         self._max_waiting = max_waiting
         self._free = concurrency
         self._lent = 0
@@ -55,6 +63,11 @@ class Slots:
     def free(self) -> int:
         """Slots that a new job may take now; below 0 when some are owed."""
         return self._free
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no job has a slot, or has lent one."""
+        return self._free == self.concurrency and not self._lent
 
     def take(self) -> bool:
         """Take a slot for a new job; False when none is free."""
@@ -111,6 +124,8 @@ class Slots:
     def give_up(self) -> None:
         """The holder of a lent slot is over and will not take it back."""
         self._lent -= 1
+        if self.at_rest:
+            self._on_free()
 
 
 class SlotHolder:
@@ -130,19 +145,21 @@ class SlotHolder:
         """Whether the job submitted others in this attempt."""
 
     @asynccontextmanager
-    async def lend(self) -> AsyncGenerator[None]:
-        """Wait inside: the slot is somebody else's until then.
+    async def lend(self, jobs: Collection[str] = ()) -> AsyncGenerator[None]:
+        """Wait inside for these jobs: the slot is somebody else's until then.
 
         A job may wait for many others at once, in tasks of its own. The first wait lends the
         slot and the last one takes it back: a job that took it back with its first result
         would hold it while the others still need it.
         """
         self._waits += 1
+        self._slots.awaited.add(jobs)
         if self._held:
             self._lend_out()
         try:
             yield
         finally:
+            self._slots.awaited.remove(jobs)
             self._waits -= 1
             if self._waits == 0 and not (self._held or self._returning or self._over):
                 await self._take_back()

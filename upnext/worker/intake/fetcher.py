@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from math import inf
 
 import anyio
@@ -10,7 +11,7 @@ from anyio.lowlevel import checkpoint
 from attrs import define, field
 from redis.exceptions import RedisError
 
-from upnext.model.job import Claimed, Job
+from upnext.model.job import Claimed, Job, Picked
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.ports import ClaimPort
@@ -108,6 +109,25 @@ class Fetcher:
             logger.info("took up %d jobs that were given to this worker unheard", len(jobs))
         return Claimed(jobs=jobs, now=claimed.now)
 
+    async def pick(self, function: str, ids: Sequence[str]) -> Picked:
+        """Claim certain jobs, as many as start at once; the inbox may be closed.
+
+        Raises:
+            redis.exceptions.RedisError: the queue cannot be reached; asking again is safe.
+        """
+        room, unanswered = self.inbox.idle, self._unanswered
+        self.inbox.reserve(room)
+        self._unanswered = True
+        try:
+            picked = await self.store.pick(self.worker, function, room, ids)
+        except BaseException:
+            self.inbox.deliver([], room)
+            raise
+        self._unanswered = unanswered
+        jobs = self.leases.strange(picked.jobs)
+        self._accept(Claimed(jobs=jobs, now=picked.now), room)
+        return picked
+
     async def _room(self) -> None:
         if self.inbox.free < self.inbox.worthwhile and not self.unknown:
             self.claimed_at = inf
@@ -150,6 +170,7 @@ class Fetcher:
         self._accept(claimed, room)
 
     def _accept(self, claimed: Claimed, reserved: int) -> None:
-        self.clock.set(claimed.now)
+        if claimed.now:  # else the store was not asked: there was no permit
+            self.clock.set(claimed.now)
         self.leases.add(claimed.jobs)
         self.inbox.deliver(claimed.jobs, reserved)

@@ -69,6 +69,11 @@ class Inbox:
         """Whether one more job has a place, if a claim under way leaves room over."""
         return not self._closed and self.free + self._reserved > 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether no job will ever come again: closed, empty, and no job runs that may want one."""
+        return self._closed and not (self._jobs or self._reserved) and self._slots.at_rest
+
     async def room(self, least: int = 1) -> None:
         """Return when at least so many jobs may be claimed."""
         while self.free < least:
@@ -94,7 +99,7 @@ class Inbox:
         """
         if self._idle:
             turns = min(len(self._jobs), self._slots.free)
-            if self._closed and not self._jobs:
+            if self.ended:
                 turns = len(self._idle)
             for _ in range(min(turns, len(self._idle))):
                 self._idle.popleft().set()
@@ -115,12 +120,12 @@ class Inbox:
         """The next job, together with a slot for it.
 
         Raises:
-            anyio.EndOfStream: the inbox is closed and empty.
+            anyio.EndOfStream: the inbox has ended.
         """
         while True:
             if (job := self.take()) is not None:
                 return job
-            if self._closed and not self._jobs:
+            if self.ended:
                 raise anyio.EndOfStream
             turn = anyio.Event()
             self._idle.append(turn)
@@ -151,7 +156,10 @@ class Inbox:
         return taken
 
     def close(self) -> None:
-        """No more jobs come: executors finish what is queued, then end."""
+        """No more jobs come but those that running jobs wait for: executors finish what there is.
+
+        They end with the last job that runs.
+        """
         self._closed = True
         self.stir()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from math import inf
 
 import anyio
@@ -42,6 +43,8 @@ class Flusher:
     mailbox: Mailbox | None = None
     """What jobs said: it is written before their end is."""
     receipts: Receipts = field(factory=Receipts)
+    on_written: Callable[[list[Outcome]], None] = lambda batch: None
+    """Told what was written."""
     written: int = field(default=0, init=False)
     _flushed_at: float = field(default=-inf, init=False)
 
@@ -89,6 +92,7 @@ class Flusher:
         for outcome, answer in zip(batch, answers, strict=True):
             if answer is not Settled.APPLIED and answer is not Settled.REPEATED:
                 self._report(outcome, answer)
+        self.on_written(batch)
         if self.receipts:
             for outcome, answer in zip(batch, answers, strict=True):
                 self.receipts.tell(outcome.held, answer)

@@ -149,6 +149,21 @@ async def test_wherever_it_is_cancelled_no_job_and_no_room_is_lost() -> None:
         assert sorted(job.id for job in jobs) == sorted(job.id for job in queue.given)
 
 
+async def test_a_claim_that_never_reached_the_store_says_nothing_of_its_time() -> None:
+    queue = Queue()
+    fetcher = make(queue)
+    fetcher.clock.set(60_000)
+    at = fetcher.clock.loop_time(70_000)
+
+    async def no_permit(*_: object) -> Claimed:
+        return Claimed()
+
+    queue.claim = no_permit
+    with anyio.move_on_after(1):
+        await fetcher.run()
+    assert fetcher.clock.loop_time(70_000) == at
+
+
 async def test_without_room_it_has_nothing_to_prove() -> None:
     queue = Queue(waiting=1)
     fetcher = make(queue, concurrency=1)

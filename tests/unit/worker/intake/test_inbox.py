@@ -136,7 +136,43 @@ async def test_closed_it_lets_everybody_go_when_its_last_job_is_taken_out(how: s
         await settled()
         taken = [inbox.withdraw(job.id, 1)] if how == "withdraw" else inbox.empty()
         assert taken == [job]
+        await settled()
+        assert inbox.statistics().idle_executors == 3, "a job runs, which may want others"
+        slots.give()
     assert got == []
+
+
+async def test_closed_it_still_takes_what_running_jobs_wait_for() -> None:
+    slots, inbox = make(concurrency=2)
+    slots.take()
+    job, got = a_job(), []
+    async with anyio.create_task_group() as group:
+        group.start_soon(receivers, inbox, slots, 2, got)
+        await settled()
+        inbox.close()
+        assert inbox.full
+        assert not inbox.accepts, "nobody else hands it anything"
+        inbox.reserve(1)
+        slots.give()
+        await settled()
+        assert not inbox.ended, "a claim is under way"
+        inbox.deliver([job], 1)
+    assert got == [job]
+    assert inbox.ended
+
+
+async def test_it_ends_with_a_job_that_does_not_take_its_slot_back() -> None:
+    slots, inbox = make(concurrency=1)
+    slots.take()
+    slots.lend()
+    got: list[Job] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(receivers, inbox, slots, 2, got)
+        inbox.close()
+        await settled()
+        assert not inbox.ended
+        slots.give_up()
+    assert inbox.ended
 
 
 async def test_no_job_or_slot_is_lost_wherever_a_receiver_is_cancelled() -> None:
