@@ -85,7 +85,7 @@ class LineFormatter(logging.Formatter):
         parts = [one_line(_message(record))]
         if self._stamped:
             parts[:0] = [_iso_time(record), f"{record.levelname:<8}", f"{one_line(record.name)}:"]
-        parts += [f"{one_line(name)}={_word(value)}" for name, value in facts(record).items()]
+        parts += [f"{one_line(name)}={_word(value)}" for name, value in _unsaid(record).items()]
         line = " ".join(parts)
         if record.exc_info and (error := record.exc_info[1]) is not None:
             line += _below("".join(traceback.format_exception(error)))
@@ -122,6 +122,20 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception as error:  # a wrong format string must not cost the record
         return f"{record.msg!s} (arguments {_text(record.args)} do not fit: {_text(error)})"
+
+
+def _unsaid(record: logging.LogRecord) -> dict[str, Any]:
+    """The facts that the message does not have: a person reads each once."""
+    said = record.args if isinstance(record.args, tuple) else ()
+    texts = {arg for arg in said if isinstance(arg, str) and arg}
+    message = f"{_message(record)} " if texts else ""
+    return {
+        name: value
+        for name, value in facts(record).items()
+        if not (isinstance(value, str) and value in texts)
+        # A number may be another one by chance: it counts behind its name alone.
+        and not (isinstance(value, int) and f"{name} {value} " in message)
+    }
 
 
 def _iso_time(record: logging.LogRecord) -> str:

@@ -175,3 +175,22 @@ def test_a_terminal_gets_rich_lines_without_control_characters(
     shown = terminal.getvalue()
     assert r"WARNING  [red]see[/red] \x1b]0;title\x07 attempt=2" in shown
     assert "\x1b]0;" not in shown
+
+
+def test_a_line_says_each_fact_once() -> None:
+    said = ("%s (%s), attempt %d of %d: %s%s", "add", "add-1", 2, 4, "failed", ": no luck")
+    told = {"job_id": "add-1", "function": "add", "attempt": 2, "delivery": 2, "ending": "failed"}
+
+    line = LineFormatter(stamped=False).format(record(*said, **told, worker="w.1"))
+
+    assert line == "add (add-1), attempt 2 of 4: failed: no luck delivery=2 worker=w.1"
+    entry = json.loads(JsonFormatter().format(record(*said, **told)))
+    assert told.items() <= entry.items()
+
+
+def test_a_line_keeps_facts_that_only_look_like_what_it_says() -> None:
+    line = LineFormatter(stamped=False).format(
+        record("%s: attempt %d", "", 12, attempt=1, flag="", other=12)
+    )
+
+    assert line == ': attempt 12 attempt=1 flag="" other=12'

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 import orjson
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from upnext.contracts.codec import ArgumentsCodec
 from upnext.errors import CodecError
 
+T = TypeVar("T")
+
 if TYPE_CHECKING:
     from nowhere import Unknown  # type: ignore[import-not-found]
 
@@ -24,6 +27,19 @@ if TYPE_CHECKING:
 @attrs.frozen
 class Item:
     price: float
+
+
+@dataclass
+class Place:
+    street: str
+    number: int = 1
+    known: bool = field(default=False, init=False)
+
+
+@attrs.frozen
+class Pair(Generic[T]):
+    left: T
+    right: T
 
 
 def plain(a, b=2, *, c=3): ...
@@ -112,6 +128,22 @@ def test_errors_name_the_field() -> None:
     with pytest.raises(CodecError) as caught:
         ArgumentsCodec.of(plain).encode(([1, {"deep": object()}],), {})
     assert caught.value.path == "a[1].deep"
+
+
+@pytest.mark.parametrize("value", [5, "ada", None, [1, 2]])
+def test_what_is_no_object_is_told_what_was_expected(value: Any) -> None:
+    def buy(item: Item, places: list[Place], pair: Pair[int]) -> None: ...
+
+    codec = ArgumentsCodec.of(buy, {"item": Item, "places": list[Place], "pair": Pair[int]})
+    for arguments, path, expected in (
+        ({"item": value}, "item", "Item (price)"),
+        ({"places": [{"street": "a"}, value]}, "places[1]", "Place (street, number)"),
+        ({"pair": value}, "pair", "Pair (left, right)"),
+    ):
+        with pytest.raises(CodecError) as caught:
+            codec.decode(orjson.dumps(arguments))
+        problem = f"{value!r} is not an object with the fields of {expected}"
+        assert (caught.value.path, caught.value.problem) == (path, problem)
 
 
 def test_an_annotation_nobody_can_resolve_counts_as_any() -> None:

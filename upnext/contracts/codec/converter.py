@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cache
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args, get_type_hints, is_typeddict
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
 
+import attrs
 import orjson
 from cattrs import Converter, cols
 from cattrs.preconf.orjson import make_converter
@@ -51,6 +53,7 @@ def converter() -> Converter:
     made.register_structure_hook_factory(_is_enum, _enum_reader)
     made.register_unstructure_hook_factory(_is_mapping, _mapping_writer)
     made.register_structure_hook_factory(_is_mapping, _mapping_reader)
+    made.register_structure_hook_factory(_is_class_of_fields, _class_reader)
     made.register_structure_hook_factory(is_array, array_reader)
     made.register_unstructure_hook_factory(cols.is_namedtuple, _named_tuple_writer)
     made.register_structure_hook_factory(cols.is_namedtuple, _named_tuple_reader)
@@ -159,6 +162,27 @@ def _enum_reader(kind: type[Enum]) -> Callable[[Any, Any], Enum]:
 
     by_value = is_written_by_value(kind)
     return read
+
+
+def _is_class_of_fields(hint: Any) -> bool:
+    kind: Any = get_origin(hint) or hint
+    return isinstance(kind, type) and (attrs.has(kind) or dataclasses.is_dataclass(kind))
+
+
+def _class_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
+    def read(value: Any, kind: Any) -> Any:
+        if type(value) is not dict and not isinstance(value, Mapping):
+            raise _wrong(value, f"an object with the fields of {_named_fields(hint)}")
+        return structure(value, kind)
+
+    structure = cast("Callable[[Any, Any], Any]", made.gen_structure_attrs_fromdict(hint))
+    return read
+
+
+def _named_fields(hint: Any) -> str:
+    kind: Any = get_origin(hint) or hint
+    every: Sequence[Any] = attrs.fields(kind) if attrs.has(kind) else dataclasses.fields(kind)
+    return f"{kind.__name__} ({', '.join(one.name for one in every if one.init)})"
 
 
 def _union_writer(hint: Any, made: Converter) -> Callable[[Any], Any]:
