@@ -25,6 +25,7 @@ from upnext.api.tracking.config import ApiTrackingConfig
 from upnext.api.unrouted import with_mounts
 from upnext.api.web.app import APIQuart, adopt
 from upnext.errors import ConfigurationError
+from upnext.model.checks import check_count, check_kind, check_seconds
 
 __all__ = ["Api"]
 
@@ -144,15 +145,21 @@ class Api(Routes):
         version: str = "0.1.0",
         tracking: ApiTrackingConfig | None = None,
     ) -> None:
+        for what, value in (("name", name), ("host", host), ("version", version)):
+            check_kind(what, value, str, "a text")
+        for what, value in (("docs_url", docs_url), ("openapi_url", openapi_url)):
+            check_kind(what, value, str | None, "a path such as '/docs', or None")
+        # Not shown: there may be a password in it.
+        check_kind("redis_url", redis_url, str | None, "a text such as redis://host:6379", "this")
+        check_kind("debug", debug, bool, "True or False")
+        check_kind("tracking", tracking, ApiTrackingConfig | None, "an ApiTrackingConfig")
+        check_count("port", port, 0, (1 << 16) - 1)
+        check_count("max_body_bytes", max_body_bytes, 0)
+        if request_timeout is not None:
+            check_seconds("request_timeout", request_timeout)
         name = name.strip()
         if not name:
             raise ConfigurationError("an API's name must not be empty")
-        if type(port) is not int or not 0 <= port < 1 << 16:
-            raise ConfigurationError(f"port must be from 0 to 65535, not {port!r}")
-        if request_timeout is not None and not request_timeout > 0:
-            raise ConfigurationError(f"request_timeout must be more than 0, not {request_timeout}")
-        if max_body_bytes < 0:
-            raise ConfigurationError(f"max_body_bytes must be 0 or more, not {max_body_bytes!r}")
         self.name = name
         self.host = host
         self.port = port

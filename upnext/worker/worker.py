@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from upnext.client.cron_declarations import CronDeclarations
 from upnext.errors import ConfigurationError
+from upnext.model.checks import check_count, check_kind
 from upnext.settings import Settings
 from upnext.tasks.middleware import Middleware, check_middleware
 from upnext.tasks.packages import import_package, package_names
@@ -61,13 +62,13 @@ class Worker(CronDeclarations):
         autodiscover_packages: Sequence[str] = (),
         capture_logs: bool = True,
     ) -> None:
-        _check_number("concurrency", concurrency, least=1)
-        _check_number("max_waiting", max_waiting, least=0)
-        _check_kind("name", name, str | None, "a text")
+        check_count("concurrency", concurrency, least=1)
+        check_count("max_waiting", max_waiting, least=0)
+        check_kind("name", name, str | None, "a text")
         # Not shown: there may be a password in it.
-        _check_kind("redis_url", redis_url, str | None, "a text such as redis://host:6379", "this")
-        _check_kind("queue_config", queue_config, WorkerQueueConfig | None, "a WorkerQueueConfig")
-        _check_kind("capture_logs", capture_logs, bool, "True or False")
+        check_kind("redis_url", redis_url, str | None, "a text such as redis://host:6379", "this")
+        check_kind("queue_config", queue_config, WorkerQueueConfig | None, "a WorkerQueueConfig")
+        check_kind("capture_logs", capture_logs, bool, "True or False")
         if sync_executor not in tuple(SyncExecutor):
             words = " or ".join(repr(each.value) for each in SyncExecutor)
             raise ConfigurationError(f"sync_executor must be {words}, not {sync_executor!r}")
@@ -143,16 +144,6 @@ class Worker(CronDeclarations):
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r}, {len(self.tasks)} tasks>"
-
-
-def _check_number(what: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{what} must be a whole number, {least} or more, not {value!r}")
-
-
-def _check_kind(what: str, value: object, kind: Any, is_: str, shown: str | None = None) -> None:
-    if not isinstance(value, kind):
-        raise ConfigurationError(f"{what} must be {is_}, not {shown or repr(value)}")
 
 
 def as_context_manager(

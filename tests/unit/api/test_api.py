@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,9 +63,18 @@ async def test_routes_groups_and_blueprints() -> None:
     ("make", "words"),
     [
         (lambda: Api(" "), "name must not be empty"),
-        (lambda: Api("a", port=70_000), "port must be from 0 to 65535, not 70000"),
-        (lambda: Api("a", request_timeout=0), "request_timeout must be more than 0"),
-        (lambda: Api("a", max_body_bytes=-1), "max_body_bytes must be 0 or more"),
+        (lambda: Api(5), "name must be a text, not 5"),  # type: ignore[arg-type]
+        (lambda: Api("a", port=70_000), "port must be a whole number, from 0 to 65535, not 70000"),
+        (lambda: Api("a", port=True), "port must be a whole number"),
+        (lambda: Api("a", host=None), "host must be a text"),  # type: ignore[arg-type]
+        (lambda: Api("a", docs_url=5), "docs_url must be a path"),  # type: ignore[arg-type]
+        (lambda: Api("a", redis_url=5), "redis_url must be a text .*, not this"),  # type: ignore[arg-type]
+        (lambda: Api("a", debug="no"), "debug must be True or False"),  # type: ignore[arg-type]
+        (lambda: Api("a", request_timeout=0), "request_timeout must be .* more than 0, not 0"),
+        (lambda: Api("a", request_timeout=math.nan), "request_timeout must be a number of sec"),
+        (lambda: Api("a", request_timeout="x"), "request_timeout must be a number of sec"),  # type: ignore[arg-type]
+        (lambda: Api("a", max_body_bytes=-1), "max_body_bytes must be a whole number, 0 or more"),
+        (lambda: Api("a", max_body_bytes=1.5), "max_body_bytes must be a whole"),  # type: ignore[arg-type]
         (lambda: Api.from_asgi(print).get("/")(print), "declare it on the app"),
         (lambda: Api("a").group("orders"), "must begin with '/'"),
     ],
