@@ -171,7 +171,7 @@ hours = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(minute=minutes, hour=hours, data=st.data())
 def test_any_expression_over_any_change(minute: str, hour: str, data: st.DataObject) -> None:
     change = data.draw(st.sampled_from(all_changes()))
@@ -179,7 +179,7 @@ def test_any_expression_over_any_change(minute: str, hour: str, data: st.DataObj
     assert computed(expression, change) == expected(expression, change)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     minute=minutes,
     hour=hours,
@@ -200,7 +200,7 @@ def test_the_latest_is_the_last_of_all(
     assert cron.latest(first, now) == every[-1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     policy=st.sampled_from(MissedRunPolicy),
     away=st.integers(0, 3 * 3_600_000),

@@ -151,7 +151,7 @@ async def exchanged(serve: Serve, planned: list[Planned], pieces: list[bytes]) -
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(pipeline=pipelines())
 def test_both_parsers_agree(backend: str, pipeline: tuple[list[Planned], list[bytes]]) -> None:
     planned, pieces = pipeline

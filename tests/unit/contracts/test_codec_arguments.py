@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upnext.contracts.codec import ArgumentsCodec
@@ -64,7 +64,6 @@ def through(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str
     return dict(bound.arguments)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.sampled_from(FUNCTIONS),
     st.lists(st.integers(0, 9), max_size=4),

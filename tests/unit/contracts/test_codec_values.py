@@ -15,7 +15,7 @@ from uuid import UUID
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upnext.contracts.codec import MOST_BYTES, ResultCodec
@@ -328,20 +328,17 @@ def is_finite(value: Any) -> bool:
     return all(map(is_finite, value)) if isinstance(value, list) else True
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(JSON)
 def test_json_comes_back_or_is_refused(value: Any) -> None:
     assert ("JSON has no" in problem_of(Any, value)) is not is_finite(value)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(st.characters()))
 def test_texts_come_back_or_are_refused(value: str) -> None:
     broken = any("\ud800" <= letter <= "\udfff" for letter in value)
     assert ("surrogates" in problem_of(str, value)) is broken
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary())
 def test_bytes_come_back(value: bytes) -> None:
     assert problem_of(bytes, value) == ""

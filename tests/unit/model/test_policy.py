@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from upnext.model.policy import LONGEST_DELAY, RateLimit, RetryPolicy, retries_on, seconds
@@ -18,7 +18,6 @@ def test_delays_grow_by_the_backoff() -> None:
     assert [policy.retry_delay(n, 0.7) for n in (1, 2, 3)] == [1.5, 3.0, 6.0]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.floats(0, 1e6),
     st.floats(1, 100),
@@ -42,14 +41,12 @@ def test_no_delay_is_longer_than_allowed(
     assert 0 <= got <= (LONGEST_DELAY if max_delay is None else max_delay)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(FRACTIONS)
 def test_jitter_spreads_both_ways(random: float) -> None:
     assert 7.5 <= RetryPolicy(delay=10, jitter=0.25).retry_delay(1, random) <= 12.5
     assert 5 <= RetryPolicy(delay=10, jitter=True).retry_delay(1, random) <= 15
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 5), st.integers(1, 10))
 def test_as_many_attempts_as_promised(retries: int, attempt: int) -> None:
     policy = RetryPolicy(retries=retries)
