@@ -18,9 +18,10 @@ from redis import exceptions as known
 
 from upnext.redis.connection import LOST, Connection
 from upnext.redis.dial import Dialer
-from upnext.redis.pipeline import Batch, Confirmation, Slot
+from upnext.redis.pipeline import Batch, Confirmation
 from upnext.redis.push import Channel, Channels
 from upnext.redis.statistics import Statistics
+from upnext.redis.unsent import Unsent
 from upnext.redis.waiter import Waiter
 
 ENOUGH = 8
@@ -61,11 +62,7 @@ class Exchange:
         self._connection: Connection | None = None
         self._connecting = False
         self._closed = False
-        # Not sent yet, in order; a dict, because thousands may be taken back at once. Everyone
-        # appends; who writes or reconnects takes out.
-        self._outbox: dict[Slot, None] = {}
-        # The SUBSCRIBEs among them.
-        self._asking: dict[Channel, Confirmation] = {}
+        self._unsent = Unsent()
         self._parked: dict[Waiter, None] = {}
         self._joined = 1  # how many shared the last write
         self._commands = self._writes = self._reads = 0
@@ -81,13 +78,13 @@ class Exchange:
 
         Cancelling abandons the batch: unsent it is taken back, sent its replies are dropped.
         """
-        self._outbox[batch] = None
+        self._unsent.add(batch)
         try:
             await self.tend(batch, give_up_at)
         finally:
             if not batch.done:
                 batch.abandoned = True
-                self._outbox.pop(batch, None)
+                self._unsent.drop(batch)
 
     async def tend(self, waiter: Waiter, give_up_at: float | None) -> None:
         """Play whatever role is vacant until the waiter is done.
@@ -118,16 +115,12 @@ class Exchange:
 
     def subscribe(self, channel: Channel) -> None:
         """Ask the server for a channel, with the next write."""
-        slot = self._asking[channel] = Confirmation(b"subscribe", channel)
-        self._outbox[slot] = None
+        self._unsent.ask(channel)
 
     def unsubscribe(self, channel: Channel) -> None:
         """Tell the server that nobody listens any more, with the next write."""
-        never_sent = self._asking.pop(channel, None)
-        if never_sent is not None:
-            del self._outbox[never_sent]
-        elif self._connection is not None:
-            self._outbox[Confirmation(b"unsubscribe", channel)] = None
+        if not self._unsent.unask(channel) and self._connection is not None:
+            self._unsent.add(Confirmation(b"unsubscribe", channel))
 
     def retire(self) -> None:
         """Use another connection as soon as all that was sent on this one is answered."""
@@ -140,9 +133,8 @@ class Exchange:
         connection, error = self._connection, self._was_closed()
         if connection is not None:
             self._lose(connection, error)
-        for slot in self._take_outbox():
-            if isinstance(slot, Batch):
-                slot.fail(error)
+        for batch in self._unsent.take_batches():
+            batch.fail(error)
         self._resume_all()
         if connection is not None:
             await connection.aclose()
@@ -162,7 +154,7 @@ class Exchange:
             reconnects=max(0, self._dialer.connections - 1),
             epoch=self._dialer.connections,
             pending=len(connection.pipeline) if connection else 0,
-            unsent=len(self._outbox),
+            unsent=len(self._unsent),
             parked=len(self._parked),
             channels=len(self._channels),
             connected=connection is not None,
@@ -180,16 +172,16 @@ class Exchange:
                 return
         connection.writing = True
         try:
-            await self._send_outbox(connection)
+            await self._send_all(connection)
         finally:
             connection.writing = False
 
-    async def _send_outbox(self, connection: Connection) -> None:
+    async def _send_all(self, connection: Connection) -> None:
         if not connection.pipeline and connection.is_gone():
             # Noticed while nothing was under way, so nobody's outcome is unknown.
             await self._give_up(connection, known.ConnectionError("the server closed it"))
             return
-        slots = self._take_outbox()
+        slots = self._unsent.take()
         if not slots:
             return
         if not connection.pipeline:
@@ -253,9 +245,9 @@ class Exchange:
         return data
 
     def _is_to_write(self, connection: Connection) -> bool:
-        if not self._outbox or connection.writing or connection.retiring:
+        if not self._unsent or connection.writing or connection.retiring:
             return False
-        return not connection.gathering or len(self._outbox) >= ENOUGH
+        return not connection.gathering or len(self._unsent) >= ENOUGH
 
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
         if self._closed:
@@ -278,16 +270,11 @@ class Exchange:
         self._connection = connection
         self._connected_at = anyio.current_time()
         # The table of channels is the truth; what was queued for the old connection is void.
-        batches = [slot for slot in self._take_outbox() if isinstance(slot, Batch)]
+        batches = self._unsent.take_batches()
         for channel in self._channels:
-            self.subscribe(channel)
-        self._outbox |= dict.fromkeys(batches)
-
-    def _take_outbox(self) -> list[Slot]:
-        slots = list(self._outbox)
-        self._outbox.clear()
-        self._asking.clear()
-        return slots
+            self._unsent.ask(channel)
+        for batch in batches:
+            self._unsent.add(batch)
 
     async def _park(self, waiter: Waiter, until: float) -> None:
         event = anyio.Event()
@@ -309,7 +296,7 @@ class Exchange:
         if connection is None:
             if not self._connecting:
                 self._resume_one()
-        elif self._outbox and not (connection.writing or connection.gathering):
+        elif self._unsent and not (connection.writing or connection.gathering):
             # With nobody parked it is the reader itself whose command is not sent yet: it
             # came while another one wrote. Let it look up from the socket.
             if not self._resume_one() and connection.read_scope is not None:
@@ -361,7 +348,7 @@ class Exchange:
         elif connection.pipeline:
             await self._give_up(connection, self._silent())
         else:
-            self._outbox[Batch((("PING",),), idempotent=False)] = None
+            self._unsent.add(Batch((("PING",),), idempotent=False))
 
     async def _give_up(self, connection: Connection, error: known.RedisError) -> None:
         self._lose(connection, error)
@@ -372,14 +359,14 @@ class Exchange:
         if connection is not self._connection:
             return
         self._connection = None
-        again: dict[Slot, None] = {}
+        again: list[Batch] = []
         for batch in connection.pipeline.drain():
             if batch.idempotent and not batch.abandoned:
                 batch.restart()
-                again[batch] = None
+                again.append(batch)
             else:
                 batch.fail(error)
-        self._outbox = again | self._outbox
+        self._unsent.put_back(again)
         self._channels.lose()
         self._resume_all()
 
