@@ -212,6 +212,7 @@ async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[Non
             intake.start_soon(parts.stager.run, name="stager")
             intake.start_soon(parts.router.run, name="event router")
             intake.start_soon(parts.crons.run, name="crons")
+            await parts.crons.declared.wait()  # who is told of the start finds its schedules
             task_status.started()
 
 

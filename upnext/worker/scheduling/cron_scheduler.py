@@ -73,6 +73,8 @@ class CronScheduler:
     chance: Callable[[float, float], float] = random.uniform
     every: float = SWEEP_INTERVAL
     """Seconds between two sweeps."""
+    declared: anyio.Event = field(factory=anyio.Event, init=False)
+    """Set once the store knows the schedules that the code declares."""
     _plans: dict[Key, _Plan] = field(factory=dict[Key, _Plan], init=False)
     _stale: dict[str, None] = field(factory=dict[str, None], init=False)
     """Functions whose schedules are to be read."""
@@ -122,6 +124,7 @@ class CronScheduler:
             await self._declare(action)
             await self._look_around(starts=action is ScheduleAction.DECLARE)
             self._undeclared = None  # from here on the last one to start decides
+            self.declared.set()
         elif self._missed:
             await self._look_around()
         elif self._stale:
