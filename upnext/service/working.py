@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from anyio.abc import TaskStatus
-from attrs import evolve
+from attrs import evolve, frozen
 from redis.exceptions import RedisError
 
 from upnext.client.connect import bounds_of
@@ -60,9 +61,11 @@ async def work(
             open_blocking_store=partial(_open_blocking_store, address, around.keys, bounds),
             pace=settings.pace,
         )
-        logger.info("worker %s started as %s", worker.name, parts.worker)
         proofs.append(lambda: parts.heartbeat.healthy)
-        report = await run_worker(parts, shutdown, _give_up, task_status=task_status)
+        started = _Started(worker.name, parts.worker, task_status)
+        report = await run_worker(
+            parts, shutdown, _give_up, task_status=cast("TaskStatus[None]", started)
+        )
     except (RedisError, LifespanError) as error:
         logger.error("worker %s: %s", worker.name, error)
     except Exception:  # the other components are ended before the process is
@@ -71,6 +74,19 @@ async def work(
         logger.info("worker %s stopped", worker.name)
         return report.clean
     return False
+
+
+@frozen
+class _Started:
+    """Passes on that a worker takes jobs, and logs it then: others wait for that line."""
+
+    _name: str
+    _id: str
+    _status: TaskStatus[None]
+
+    def started(self, value: None = None) -> None:
+        logger.info("worker %s started as %s", self._name, self._id)
+        self._status.started(value)
 
 
 def _open_blocking_store(address: Address, keys: Keys, bounds: Bounds) -> BlockingStore:

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+import upnext
 from tests.support.tree import raise_while_cancelled, running, until
 from upnext import JobStatus, Worker, submit_many
 from upnext.worker.supervisor import UNWIND_LIMIT
@@ -14,6 +15,17 @@ from upnext.worker.supervisor import UNWIND_LIMIT
 
 def make_worker(concurrency: int = 2, **options: Any) -> Worker:
     return Worker("test", concurrency=concurrency, **options)
+
+
+async def test_it_has_started_when_its_schedules_are_there() -> None:
+    worker = make_worker()
+
+    @worker.cron("0 0 1 1 *")
+    async def yearly() -> None: ...
+
+    async with running(worker) as tree:
+        assert (await upnext.schedules.get(yearly)).name == "yearly"
+        await tree.stop()
 
 
 async def test_an_error_while_a_hard_stop_cancels_a_job_hands_it_back() -> None:
