@@ -167,7 +167,7 @@ register('enqueue', function(keys, args)
         if accept(P, keep, now, id, name, arguments, priority, due, limit, key, parent, root,
             source, waiter, limit_keys, path, more, behind) then
           queued = queued + 1
-          new = plain and {id = id, arguments = arguments}
+          if plain and queued == 1 then new = {id = id, arguments = arguments} end
         end
         if maker then redis.call('SET', maker, id) end
       end
