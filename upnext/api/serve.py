@@ -155,7 +155,7 @@ class _Server:
             stream = await SocketStream.from_socket(client)
         except (OSError, ValueError):  # AnyIO takes no socket whose other end is gone already
             client.close()
-        except BaseException:
+        except BaseException:  # cancellation included: nobody else knows this socket
             client.close()
             raise
         else:
