@@ -68,10 +68,18 @@ async def test_progress_and_checkpoint_are_kept_with_the_job(store: Store) -> No
     record = await record_of(store, job.id)
     assert (record.progress, record.progress_message) == (0.25, "a quarter")
     assert record.checkpoint == b'{"row":[]}'
-    assert record.started_at == 7
     assert record.checkpoint_at is not None
     assert record.claimed_at is not None
     assert -60 < record.checkpoint_at - record.claimed_at <= -30, "when it was said, not written"
+
+
+@pytest.mark.parametrize("lag", [-1_000, 0, 1_000])
+async def test_no_attempt_starts_before_it_is_claimed(store: Store, lag: int) -> None:
+    await submit(store, new())
+    job = await claim_one(store)
+    said = of(job, say(PROGRESS, b"0.25", 1), started=job.claimed_at + lag)
+    assert await store.report("w1", [said]) == [Written.APPLIED]
+    assert (await record_of(store, job.id)).started_at == job.claimed_at + max(0, lag)
 
 
 @pytest.mark.parametrize("ending", [Ending.RETRY, Ending.SNOOZE, Ending.RELEASE])

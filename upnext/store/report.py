@@ -26,7 +26,7 @@ def report_calls(
         words, positions = calls[held.function]
         words += (held.id, held.delivery, job.started, len(job.reports))
         for one in job.reports:
-            age = max(0, round((now - one.made_at) * 1000))
+            age = max(0, int((now - one.made_at) * 1000))
             words += (one.number, one.kind, age, one.count, one.text, one.payload)
         positions.append(position)
     return [

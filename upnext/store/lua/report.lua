@@ -27,7 +27,7 @@ end
 
 local function report_one(P, keep, most, now, worker, id, delivery, started, args, from, count)
   local job = P .. 'job:' .. id
-  local v = redis.call('HMGET', job, 'status', 'worker', 'delivery', 'attempt', 'reported')
+  local v = redis.call('HMGET', job, 'status', 'worker', 'delivery', 'attempt', 'reported', 'claimed')
   if v[1] ~= 'running' or v[2] ~= worker or v[3] ~= delivery then return 'stale' end
   local d, last = string.match(v[5] or '', '^(%d+)-(%d+)$')
   last = d == delivery and tonumber(last) or 0
@@ -60,6 +60,8 @@ local function report_one(P, keep, most, now, worker, id, delivery, started, arg
       if kind ~= 'output' then emit(P, keep, kind, id, event) end
     end
   end
+  -- By the worker's reckoning of this clock, which may lag a little behind the claim.
+  if tonumber(started) < tonumber(v[6] or 0) then started = v[6] end
   redis.call('HSET', job, 'more', 1, 'started', started, 'reported', delivery .. '-' .. last,
     unpack(told))
   local kinds = {}

@@ -20,9 +20,9 @@ def report(queue: Queue, now: int, worker: str, said: Reports) -> Written:
         if one.number > last:
             last = one.number
             heard.add(one.kind.value)
-            age = max(0, round((time.monotonic() - one.made_at) * 1000))
+            age = max(0, int((time.monotonic() - one.made_at) * 1000))
             _write(queue, job, worker, one, now - age)
-    job.started, job.reported = said.started, (job.delivery, last)
+    job.started, job.reported = max(said.started, job.claimed or 0), (job.delivery, last)
     if heard:
         queue.publish(f"{queue.prefix}said:{job.id}", " ".join(sorted(heard)).encode())
     return Written.APPLIED

@@ -94,7 +94,7 @@ class _Line:
                     report.kind.value,
                     report.payload,
                     text=report.text,
-                    started=round(started_at * 1000),
+                    started=int(started_at * 1000),
                 )
             except OSError:
                 self._drop()

@@ -33,7 +33,7 @@ class LocalHost:
 
     def tell(self, job: Job, started_at: float, report: Report) -> None:
         """Have a report written; from any thread."""
-        self.mailbox.put(job.held, round(started_at * 1000), report)
+        self.mailbox.put(job.held, int(started_at * 1000), report)
 
     async def stream(self, job: Job, started_at: float, report: Report) -> None:
         """Have a report written; waits while too many of the job's are not."""
