@@ -29,9 +29,8 @@ class Queue:
     def submit(self, function: str, **fields: Any) -> str:
         fields = {"arguments": b"{}"} | fields
         job = NewJob(id=new_job_id(function_tag(function)), function=function, **fields)
-        calls = list(enqueue_calls(self.keys, self.bounds, [job]))
-        (reply,) = self._caller.call_many(calls)
-        (answer,) = parse_enqueued(reply)
+        calls = enqueue_calls(self.keys, self.bounds, [job])
+        (answer,) = parse_enqueued(self._caller.call_many(calls))
         assert not isinstance(answer, Exception)
         return answer.id
 

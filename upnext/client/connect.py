@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import anyio.to_thread
 from anyio import NoEventLoopError
-from anyio.lowlevel import EventLoopToken, RunVar, current_token
+from anyio.lowlevel import EventLoopToken, current_token
 from attrs import define, frozen
 
 from upnext.client.client import Client
@@ -17,6 +17,7 @@ from upnext.contracts.keys import Keys
 from upnext.errors import ConfigurationError
 from upnext.redis.embedded import embedded_url
 from upnext.redis.link import Link
+from upnext.redis.loops import LoopVar
 from upnext.redis.pool import current_link
 from upnext.redis.url import Address
 from upnext.settings import Settings
@@ -88,15 +89,22 @@ async def connect(url: str | None = None, origin: Origin | None = None) -> Clien
         ConfigurationError: a setting cannot be used.
         EmbeddedServerError: no URL is given and no server can run here.
     """
-    if (client := bound_client(origin)) is not None:
+    if (client := client_here(url, origin)) is not None:
         return client
-    known = _known.get(None)
+    known = _known.get()
     if known is None:
         _known.set(known := {})
-    found = known.get(url)
-    if found is None:
-        where = await anyio.to_thread.run_sync(locate, url)
-        found = known.setdefault(url, _Found(where))
+    where = await anyio.to_thread.run_sync(locate, url)
+    return known.setdefault(url, _Found(where)).client()
+
+
+def client_here(url: str | None, origin: Origin | None) -> Client | None:
+    """What `connect` returns, where the queue is known already."""
+    if (_bound.get() is not None or _everywhere) and (client := bound_client(origin)) is not None:
+        return client
+    known = _known.get()
+    if known is None or (found := known.get(url)) is None:
+        return None
     return found.client()
 
 
@@ -161,8 +169,6 @@ def bound_client(origin: Origin | None = None) -> Client | None:
     Raises:
         RuntimeError: a test's queue belongs to another event loop.
     """
-    if _bound.get() is None and not _everywhere:
-        return None  # on the path of every submit
     binding = _binding()
     if binding is None:
         return None
@@ -260,7 +266,7 @@ class _Found:
         return self._client
 
 
-_known: RunVar[dict[str | None, _Found]] = RunVar("upnext.client.known")
+_known: LoopVar[dict[str | None, _Found]] = LoopVar("upnext.client.known")
 _bound: ContextVar[_Binding | None] = ContextVar("upnext_bound_store", default=None)
 _everywhere: list[_Binding] = []
 """The blocks that count where no context says otherwise; the innermost one last."""

@@ -14,7 +14,7 @@ from anyio.lowlevel import current_token
 from attrs import evolve
 
 from upnext.client import sync
-from upnext.client.connect import connect
+from upnext.client.connect import client_here, connect
 from upnext.client.dedupe import caching_of
 from upnext.client.future import Future
 from upnext.client.options import SubmitOptions, checked_key
@@ -152,7 +152,14 @@ class TaskHandle(Generic[P, T]):
 
         Cancelled, it may or may not have been submitted.
         """
-        return await self._submit(self._options, args, kwargs)
+        definition, options, origin = self.definition, self._options, self._origin
+        job = new_job(definition, options, definition.arguments.encode(args, kwargs))
+        if definition.has_keys or options.dedupes is not None:
+            job = self._special(job, args, kwargs)
+        url = None if origin is None else origin.redis_url
+        client = client_here(url, origin) or await connect(url, origin)
+        answer = await client.submit(job)
+        return Future(answer.id, definition, origin)
 
     async def submit_idempotent(self, key: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """`submit`, unless a job with this key is not over yet: then the future of that one.
@@ -162,7 +169,7 @@ class TaskHandle(Generic[P, T]):
             *args: For the function.
             **kwargs: For the function.
         """
-        return await self._submit(self._keyed(key), args, kwargs)
+        return await self._keyed(key).submit(*args, **kwargs)
 
     @overload
     async def wait(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[T]: ...
@@ -189,7 +196,13 @@ class TaskHandle(Generic[P, T]):
 
         Otherwise as `submit`. Cancelling stops the waiting, not the job.
         """
-        return await self._wait(self._options, args, kwargs)
+        definition, timeout = self.definition, self._timeout(kwargs)
+        arguments = definition.arguments.encode(args, kwargs)
+        budget = time_left()
+        client = await connect(self.url, self._origin)
+        job = new_job(definition, self._options, arguments, waiter=client.channel, budget=budget)
+        ended = await client.run(self._special(job, args, kwargs), timeout)
+        return result_of(ended, definition.result)
 
     @overload
     async def wait_idempotent(
@@ -201,15 +214,21 @@ class TaskHandle(Generic[P, T]):
     ) -> TaskResult[T]: ...
     async def wait_idempotent(self, key: str, /, *args: Any, **kwargs: Any) -> TaskResult[T]:
         """`wait`, for the job that has this key, if there is one that is not over yet."""
-        return await self._wait(self._keyed(key), args, kwargs)
+        return await self._keyed(key).wait(*args, **kwargs)
 
     def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """`submit` for code that does not await, in any thread. Blocks the thread."""
-        return self._submit_sync(self._options, args, kwargs)
+        if sync.must_await():
+            return sync.through_loop(functools.partial(self.submit, *args, **kwargs))
+        definition = self.definition
+        job = new_job(definition, self._options, definition.arguments.encode(args, kwargs))
+        job = self._special(job, args, kwargs)
+        answer = sync.blocking_client(self.url, self._origin).submit(job)
+        return Future(answer.id, definition, self._origin)
 
     def submit_idempotent_sync(self, key: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """`submit_idempotent` for code that does not await, in any thread. Blocks the thread."""
-        return self._submit_sync(self._keyed(key), args, kwargs)
+        return self._keyed(key).submit_sync(*args, **kwargs)
 
     @overload
     def wait_sync(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[T]: ...
@@ -220,7 +239,17 @@ class TaskHandle(Generic[P, T]):
 
         Do not call it on the event loop of the worker that is to run the job.
         """
-        return self._wait_sync(self._options, args, kwargs)
+        if sync.may_await():
+            return sync.through_loop(functools.partial(self.wait, *args, **kwargs))
+        definition, timeout = self.definition, self._timeout(kwargs)
+        arguments = definition.arguments.encode(args, kwargs)
+
+        def make(channel: str) -> NewJob:
+            job = new_job(definition, self._options, arguments, waiter=channel)
+            return self._special(job, args, kwargs)
+
+        ended = sync.blocking_client(self.url, self._origin).run(make, timeout)
+        return result_of(ended, definition.result)
 
     @overload
     def wait_idempotent_sync(
@@ -232,7 +261,7 @@ class TaskHandle(Generic[P, T]):
     ) -> TaskResult[T]: ...
     def wait_idempotent_sync(self, key: str, /, *args: Any, **kwargs: Any) -> TaskResult[T]:
         """`wait_idempotent` for code that does not await. Blocks the thread."""
-        return self._wait_sync(self._keyed(key), args, kwargs)
+        return self._keyed(key).wait_sync(*args, **kwargs)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function here and now, without the queue, retries, or timeout.
@@ -277,7 +306,7 @@ class TaskHandle(Generic[P, T]):
         """
         arguments = self.definition.arguments.encode(args, kwargs)
         job = new_job(self.definition, self._options, arguments, waiter=waiter, budget=budget)
-        return self._special(job, self._options, args, kwargs)
+        return self._special(job, args, kwargs)
 
     def future(self, job_id: str) -> Future[T]:
         """The future of a job of this task whose id was kept."""
@@ -293,60 +322,14 @@ class TaskHandle(Generic[P, T]):
         """The queue's server; None: what the settings say."""
         return None if self._origin is None else self._origin.redis_url
 
-    async def _submit(
-        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Future[T]:
-        definition = self.definition
-        job = new_job(definition, options, definition.arguments.encode(args, kwargs))
-        client = await connect(self.url, self._origin)
-        answer = await client.submit(self._special(job, options, args, kwargs))
-        return Future(answer.id, definition, self._origin)
+    def _keyed(self, key: str) -> TaskHandle[P, T]:
+        changed = copy.copy(self)
+        changed._options = evolve(self._options, key=checked_key(key), dedupes=None)
+        return changed
 
-    async def _wait(
-        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> TaskResult[T]:
-        definition, timeout = self.definition, self._timeout(options, kwargs)
-        arguments = definition.arguments.encode(args, kwargs)
-        budget = time_left()
-        client = await connect(self.url, self._origin)
-        job = new_job(definition, options, arguments, waiter=client.channel, budget=budget)
-        ended = await client.run(self._special(job, options, args, kwargs), timeout)
-        return result_of(ended, definition.result)
-
-    def _submit_sync(
-        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Future[T]:
-        if sync.must_await():
-            return sync.through_loop(self._submit, options, args, kwargs)
-        definition = self.definition
-        job = new_job(definition, options, definition.arguments.encode(args, kwargs))
-        job = self._special(job, options, args, kwargs)
-        answer = sync.blocking_client(self.url, self._origin).submit(job)
-        return Future(answer.id, definition, self._origin)
-
-    def _wait_sync(
-        self, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> TaskResult[T]:
-        if sync.may_await():
-            return sync.through_loop(self._wait, options, args, kwargs)
-        definition, timeout = self.definition, self._timeout(options, kwargs)
-        arguments = definition.arguments.encode(args, kwargs)
-
-        def make(channel: str) -> NewJob:
-            job = new_job(definition, options, arguments, waiter=channel)
-            return self._special(job, options, args, kwargs)
-
-        ended = sync.blocking_client(self.url, self._origin).run(make, timeout)
-        return result_of(ended, definition.result)
-
-    def _keyed(self, key: str) -> SubmitOptions:
-        return evolve(self._options, key=checked_key(key), dedupes=None)
-
-    def _special(
-        self, job: NewJob, options: SubmitOptions, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> NewJob:
+    def _special(self, job: NewJob, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         """The same job, with the keys that its arguments make, if it has any."""
-        definition = self.definition
+        definition, options = self.definition, self._options
         if options.dedupes is not None:
             job.dedupe = options.dedupes.of_call(definition.arguments, args, kwargs)
         job.limit_keys = definition.limit_keys(args, kwargs)
@@ -354,10 +337,10 @@ class TaskHandle(Generic[P, T]):
             job.caching = caching_of(definition, args, kwargs, fresh=options.fresh)
         return job
 
-    def _timeout(self, options: SubmitOptions, kwargs: dict[str, Any]) -> float | None:
+    def _timeout(self, kwargs: dict[str, Any]) -> float | None:
         if _WAIT_TIMEOUT in kwargs and not self.definition.arguments.takes(_WAIT_TIMEOUT):
             return kwargs.pop(_WAIT_TIMEOUT)
-        return options.wait_timeout
+        return self._options.wait_timeout
 
     def direct_context(self) -> Context:
         """What the function sees where it is called without the queue."""

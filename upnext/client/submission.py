@@ -6,7 +6,7 @@ import math
 
 import anyio
 
-from upnext.client.inherited import inherited_budget
+from upnext.client.inherited import inherited_budget, request_deadline
 from upnext.client.options import SubmitOptions
 from upnext.model.identity import new_job_id
 from upnext.model.job import NewJob
@@ -44,9 +44,9 @@ def new_job(
                 context.lender.parent = True
         if context.deadline is not None and (deadline is None or context.deadline < deadline):
             deadline = context.deadline
-    for other in (own_budget, inherited_budget()):
-        if other is not None and (budget is None or other < budget):
-            budget = other
+    if own_budget is not None or request_deadline.get() is not None:
+        every = (budget, own_budget, inherited_budget())
+        budget = min(one for one in every if one is not None)
     return NewJob(
         id=job_id,
         function=definition.name,

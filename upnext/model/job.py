@@ -54,7 +54,7 @@ class NewJob:
         return function_tag(self.function)
 
 
-@frozen
+@define  # not frozen, as above
 class Enqueued:
     """The store's answer to one submitted job."""
 

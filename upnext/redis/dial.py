@@ -26,6 +26,7 @@ class Dialer:
 
     Attributes:
         connections: How many connections were made.
+        failures: How often it was tried since something was last answered.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Dialer:
         self._timeout = timeout
         self._backoff = backoff
         self._opener = opener
-        self._failures = 0
+        self.failures = 0
         self._tried_at = 0.0
         self._error: Exception | None = None
 
@@ -56,14 +57,14 @@ class Dialer:
             redis.exceptions.ResponseError: The server refused the protocol or the database.
         """
         while True:
-            next_try = self._tried_at + self._backoff.delay(self._failures)
+            next_try = self._tried_at + self._backoff.delay(self.failures)
             if self._error is not None and max(next_try, anyio.current_time()) >= give_up_at:
                 raise self.unreachable()
             await anyio.sleep(max(0.0, next_try - anyio.current_time()))
             self._tried_at = anyio.current_time()
             # Counts until a command was answered: a server that takes connections and
             # drops them again is approached slower and slower, too.
-            self._failures += 1
+            self.failures += 1
             try:
                 with anyio.fail_after(self._timeout):
                     return await self._connect()
@@ -77,7 +78,7 @@ class Dialer:
 
     def settle(self) -> None:
         """The server works: what failed before counts no more."""
-        self._failures = 0
+        self.failures = 0
         self._error = None
 
     def unreachable(self) -> known.ConnectionError:

@@ -8,6 +8,7 @@ that leaves, for whatever reason, wakes a parked one if it leaves a role vacant.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
@@ -18,13 +19,14 @@ from redis import exceptions as known
 
 from upnext.redis.connection import LOST, Connection
 from upnext.redis.dial import Dialer
+from upnext.redis.loops import Bell, bell_class
 from upnext.redis.pipeline import Batch, Confirmation
 from upnext.redis.push import Channel, Channels
 from upnext.redis.statistics import Statistics
 from upnext.redis.unsent import Unsent
 from upnext.redis.waiter import Waiter
 
-ENOUGH = 8
+ENOUGH = 16
 """Callers that share a write before it is made: with these the server has something to do."""
 
 PIECE = 1 << 20
@@ -33,6 +35,9 @@ PIECE = 1 << 20
 
 class Exchange:
     """Owns the present connection, what is to be sent on it, and the roles.
+
+    Attributes:
+        closed: Whether it was closed for good.
 
     Args:
         dialer: Makes the connections.
@@ -60,16 +65,17 @@ class Exchange:
         self._keepalive = keepalive
         self._shown = shown
         self._connection: Connection | None = None
+        self._new_bell: Callable[[], Bell] = anyio.Event
         self._connecting = False
-        self._closed = False
+        self.closed = False
         self._unsent = Unsent()
         self._parked: dict[Waiter, None] = {}
         self._joined = 1  # how many shared the last write
         self._commands = self._writes = self._reads = 0
         self._connected_at: float | None = None
 
-    async def perform(self, batch: Batch, give_up_at: float | None = None) -> None:
-        """Send a batch and wait until it is answered or has failed.
+    def perform(self, batch: Batch, give_up_at: float | None = None) -> Coroutine[Any, Any, None]:
+        """Send a batch and wait until it is answered or has failed. Await it at once.
 
         Args:
             batch: The commands; holds the replies, or the error, afterwards.
@@ -78,13 +84,8 @@ class Exchange:
 
         Cancelling abandons the batch: unsent it is taken back, sent its replies are dropped.
         """
-        self._unsent.add(batch)
-        try:
-            await self.tend(batch, give_up_at)
-        finally:
-            if not batch.done:
-                batch.abandoned = True
-                self._unsent.drop(batch)
+        self._unsent.slots[batch] = None
+        return self.tend(batch, give_up_at)
 
     async def tend(self, waiter: Waiter, give_up_at: float | None) -> None:
         """Play whatever role is vacant until the waiter is done.
@@ -93,6 +94,7 @@ class Exchange:
             waiter: Who waits.
             give_up_at: As of `perform`; `inf`: each lost connection has all patience anew.
         """
+        unsent = self._unsent.slots
         try:
             while not waiter.done:
                 connection = self._connection
@@ -100,15 +102,18 @@ class Exchange:
                     if give_up_at is None:
                         give_up_at = anyio.current_time() + self._patience
                     await self._restore(waiter, give_up_at)
-                elif connection.is_spent():
+                elif connection.retiring and connection.is_spent():
                     await self._give_up(connection, known.ConnectionError("retired"))
-                elif self._is_to_write(connection):
+                elif unsent and self._is_to_write(connection):
                     await self._write(connection)
                 elif not connection.reading:
                     await self._read(connection, waiter)
                 else:
                     await self._park(waiter, inf)
         finally:
+            if not waiter.done and isinstance(waiter, Batch):
+                waiter.abandoned = True
+                self._unsent.drop(waiter)
             # Also when cancelled, and also when woken only to take over a role: it must not
             # stay vacant while others wait.
             self._hand_over()
@@ -129,7 +134,7 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Close the connection; whoever waits gets a ConnectionError."""
-        self._closed = True
+        self.closed = True
         connection, error = self._connection, self._was_closed()
         if connection is not None:
             self._lose(connection, error)
@@ -138,11 +143,6 @@ class Exchange:
         self._resume_all()
         if connection is not None:
             await connection.aclose()
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed for good."""
-        return self._closed
 
     def statistics(self) -> Statistics:
         """What was done so far."""
@@ -235,22 +235,23 @@ class Exchange:
         try:
             with anyio.CancelScope(deadline=deadline) as scope:
                 connection.read_scope = scope
-                waiter.resume_with(scope.cancel)
+                waiter.on_resume = scope.cancel
                 data = await connection.receive()
         finally:
-            waiter.resume_with(None)
+            waiter.on_resume = None
             connection.read_scope = None
         if data is None and anyio.current_time() >= scope.deadline:
             await self._on_silence(connection)
         return data
 
     def _is_to_write(self, connection: Connection) -> bool:
-        if not self._unsent or connection.writing or connection.retiring:
+        unsent = self._unsent.slots
+        if not unsent or connection.writing or connection.retiring:
             return False
-        return not connection.gathering or len(self._unsent) >= ENOUGH
+        return not connection.gathering or len(unsent) >= ENOUGH
 
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
-        if self._closed:
+        if self.closed:
             raise self._was_closed()
         if give_up_at == inf:
             give_up_at = anyio.current_time() + self._patience
@@ -264,11 +265,12 @@ class Exchange:
             connection = await self._dialer.dial(give_up_at)
         finally:
             self._connecting = False
-        if self._closed:
+        if self.closed:
             await connection.aclose()
             return
         self._connection = connection
         self._connected_at = anyio.current_time()
+        self._new_bell = bell_class()
         # The table of channels is the truth; what was queued for the old connection is void.
         batches = self._unsent.take_batches()
         for channel in self._channels:
@@ -277,18 +279,18 @@ class Exchange:
             self._unsent.add(batch)
 
     async def _park(self, waiter: Waiter, until: float) -> None:
-        event = anyio.Event()
-        waiter.resume_with(event.set)
+        bell = self._new_bell()
+        waiter.on_resume = bell.set
         self._parked[waiter] = None
         try:
             if until == inf:
-                await event.wait()
+                await bell.wait()
             else:
                 with anyio.CancelScope(deadline=until):
-                    await event.wait()
+                    await bell.wait()
         finally:
             self._parked.pop(waiter, None)
-            waiter.resume_with(None)
+            waiter.on_resume = None
 
     def _hand_over(self) -> None:
         """See that somebody takes a role that is vacant and needed."""
@@ -296,7 +298,7 @@ class Exchange:
         if connection is None:
             if not self._connecting:
                 self._resume_one()
-        elif self._unsent and not (connection.writing or connection.gathering):
+        elif self._unsent.slots and not (connection.writing or connection.gathering):
             # With nobody parked it is the reader itself whose command is not sent yet: it
             # came while another one wrote. Let it look up from the socket.
             if not self._resume_one() and connection.read_scope is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from redis import exceptions as known
 
 from upnext.redis.faults import FunctionMissingError
 from upnext.redis.link import Link
+from upnext.redis.wire import Command
 
 Word = str | bytes | int | float
 
@@ -33,14 +34,15 @@ class Library:
 
     def command(self, call: Call) -> tuple[Word, ...]:
         """The words of the command that makes a call."""
-        return ("FCALL", f"{self.name}_{call.verb}", len(call.keys), *call.keys, *call.args)
+        keys = call.keys
+        return ("FCALL", f"{self.name}_{call.verb}", len(keys), *keys, *call.args)
 
     def load_command(self) -> tuple[Word, ...]:
         """The words of the command that loads the library."""
         return ("FUNCTION", "LOAD", self.source)
 
 
-@frozen
+@define  # not frozen: made for every job, and freezing doubles the cost
 class Call:
     """One call of a function.
 
@@ -97,15 +99,24 @@ class Caller:
         """
         commands = [self._library.command(call) for call in calls]
         replies = await self._link.execute_many(commands, idempotent=idempotent)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                await self._load(commands, replies, idempotent)
+                return replies if return_exceptions else raise_first(replies)
+        return replies
+
+    async def _load(
+        self, commands: Sequence[Command], replies: list[Any], idempotent: bool
+    ) -> None:
+        """Load the library if it is missing, and put the replies of repeated calls in place."""
         for _ in range(LOADS):
             if not (missing := not_found(replies)):
-                break
+                return
             # They were not executed, so even what is not idempotent may be called again.
             repeat = [self._library.load_command(), *[commands[i] for i in missing]]
             loaded, *again = await self._link.execute_many(repeat, idempotent=idempotent)
             allow_racing_loader(loaded)
             put(replies, missing, again)
-        return replies if return_exceptions else raise_first(replies)
 
 
 def not_found(replies: Sequence[Any]) -> list[int]:

@@ -33,6 +33,9 @@ class Link:
     not belong here: everybody else's replies would wait behind them, or end up inside the
     transaction.
 
+    Attributes:
+        closed: Whether `aclose` was called; it is of no use any more.
+
     Args:
         address: The server.
         name: The name the server's ``CLIENT LIST`` shows.
@@ -57,6 +60,7 @@ class Link:
         opener: Opener = open_stream,
     ) -> None:
         self.address = address
+        self.closed = False
         self._patience = patience
         self._backoff = backoff or Backoff()
         self._channels = Channels()
@@ -107,23 +111,15 @@ class Link:
         if not commands:
             await checkpoint()
             return []
-        replies = await self._perform(commands, idempotent)
-        failures, give_up_at = 0, None
-        while refused := [i for i, r in enumerate(replies) if isinstance(r, NOT_EXECUTED)]:
-            failures += 1
-            delay, now = self._backoff.delay(failures), anyio.current_time()
-            if give_up_at is None:
-                give_up_at = now + self._patience
-            if now + delay > give_up_at:
-                return replies
-            if any(isinstance(replies[i], known.ReadOnlyError) for i in refused):
-                self._exchange.retire()  # after a failover the address leads elsewhere
-            await anyio.sleep(delay)
-            again = await self._perform([commands[i] for i in refused], idempotent, give_up_at)
-            for i, reply in zip(refused, again, strict=True):
-                replies[i] = reply
-        self._dialer.settle()
-        return replies
+        batch = Batch(commands, idempotent=idempotent)
+        await self._exchange.perform(batch)
+        if batch.error is not None:
+            raise batch.error
+        if batch.refused and not await self._insist(commands, batch.replies, idempotent):
+            return batch.replies
+        if self._dialer.failures:
+            self._dialer.settle()
+        return batch.replies
 
     def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
@@ -162,25 +158,39 @@ class Link:
 
     async def aclose(self) -> None:
         """Close the connection; whoever waits gets a ConnectionError. Bounded, never raises."""
+        self.closed = True
         await self._exchange.aclose()
-
-    @property
-    def closed(self) -> bool:
-        """Whether `aclose` was called; it is of no use any more."""
-        return self._exchange.closed
 
     def statistics(self) -> Statistics:
         """A snapshot for tests, logs and the dashboard."""
         return self._exchange.statistics()
 
-    async def _perform(
-        self, commands: Sequence[Command], idempotent: bool, give_up_at: float | None = None
-    ) -> list[Any]:
-        batch = Batch(commands, idempotent=idempotent)
-        await self._exchange.perform(batch, give_up_at)
-        if batch.error is not None:
-            raise batch.error
-        return batch.replies
+    async def _insist(
+        self, commands: Sequence[Command], replies: list[Any], idempotent: bool
+    ) -> bool:
+        """Send again what the server did not execute, and put the replies in their places.
+
+        Returns:
+            Whether all was executed before patience was over.
+        """
+        failures, give_up_at = 0, None
+        while refused := [i for i, r in enumerate(replies) if isinstance(r, NOT_EXECUTED)]:
+            failures += 1
+            delay, now = self._backoff.delay(failures), anyio.current_time()
+            if give_up_at is None:
+                give_up_at = now + self._patience
+            if now + delay > give_up_at:
+                return False
+            if any(isinstance(replies[i], known.ReadOnlyError) for i in refused):
+                self._exchange.retire()  # after a failover the address leads elsewhere
+            await anyio.sleep(delay)
+            again = Batch([commands[i] for i in refused], idempotent=idempotent)
+            await self._exchange.perform(again, give_up_at)
+            if again.error is not None:
+                raise again.error
+            for i, reply in zip(refused, again.replies, strict=True):
+                replies[i] = reply
+        return True
 
 
 class Subscription:

@@ -22,25 +22,31 @@ class Batch(Waiter):
         expected: How many replies will come.
         replies: What has come so far, error replies in place.
         idempotent: It may be sent again when its outcome is unknown.
+        refused: One of the replies is an error.
         abandoned: Its caller was cancelled; the replies still come and are dropped.
         error: Why there will be no replies.
     """
 
-    __slots__ = ("abandoned", "error", "expected", "idempotent", "packed", "replies")
+    __slots__ = ("abandoned", "error", "expected", "idempotent", "packed", "refused", "replies")
 
     def __init__(self, commands: Sequence[Command], *, idempotent: bool) -> None:
-        super().__init__()
+        self.done = False  # as a Waiter says; one is made for every command
+        self.on_resume = None
         self.packed = pack(commands)
         self.expected = len(commands)
         self.replies: list[Any] = []
         self.idempotent = idempotent
+        self.refused = False
         self.abandoned = False
         self.error: RedisError | None = None
 
     def accept(self, reply: Any) -> bool:
         """Take one reply; True when it was the last one."""
-        self.replies.append(reply)
-        if len(self.replies) < self.expected:
+        replies = self.replies
+        replies.append(reply)
+        if isinstance(reply, Exception):
+            self.refused = True
+        if len(replies) < self.expected:
             return False
         self.wake()
         return True
@@ -48,6 +54,7 @@ class Batch(Waiter):
     def restart(self) -> None:
         """It will be sent again: what has come so far does not count."""
         self.replies.clear()
+        self.refused = False
 
     def fail(self, error: RedisError) -> None:
         """There will be no replies."""

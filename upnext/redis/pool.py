@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from anyio.abc import ByteStream
-from anyio.lowlevel import RunVar
 
 from upnext.redis.connection import open_stream
 from upnext.redis.link import Link
+from upnext.redis.loops import LoopVar
 from upnext.redis.url import Address
 
 
@@ -45,7 +45,7 @@ class _Pool:
             await self.aclose()
 
 
-_pool: RunVar[_Pool] = RunVar("upnext.redis.pool")
+_pool: LoopVar[_Pool] = LoopVar("upnext.redis.pool")
 
 
 def current_link(address: Address, *, name: str = "upnext") -> Link:
@@ -60,7 +60,7 @@ def current_link(address: Address, *, name: str = "upnext") -> Link:
     Raises:
         anyio.NoEventLoopError: There is no running event loop.
     """
-    pool = _pool.get(None)
+    pool = _pool.get()
     if pool is None:
         pool = _Pool()
         _pool.set(pool)
@@ -72,6 +72,6 @@ async def close_links() -> None:
 
     A program need not call this: what is still open is closed when the event loop ends.
     """
-    pool = _pool.get(None)
+    pool = _pool.get()
     if pool is not None:
         await pool.aclose()

@@ -9,46 +9,52 @@ from upnext.redis.push import Channel
 
 
 class Unsent:
-    """Owns what was not sent yet, in order. Everyone adds; who writes or reconnects takes all."""
+    """Owns what was not sent yet. Everyone adds; who writes or reconnects takes all.
+
+    Attributes:
+        slots: What it is, in order; to look at. It stays the same dict.
+    """
 
     def __init__(self) -> None:
         # A dict, because thousands may be taken back at once.
-        self._slots: dict[Slot, None] = {}
+        self.slots: dict[Slot, None] = {}
         # The SUBSCRIBEs among them.
         self._asking: dict[Channel, Confirmation] = {}
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self.slots)
 
     def add(self, slot: Slot) -> None:
         """This is to be sent, too."""
-        self._slots[slot] = None
+        self.slots[slot] = None
 
     def drop(self, slot: Slot) -> None:
         """This is not to be sent any more, if it was not yet."""
-        self._slots.pop(slot, None)
+        self.slots.pop(slot, None)
 
     def put_back(self, slots: Iterable[Slot]) -> None:
         """These were sent in vain: they go first."""
-        self._slots = dict.fromkeys(slots) | self._slots
+        later = dict(self.slots)
+        self.slots.clear()
+        self.slots.update(dict.fromkeys(slots) | later)
 
     def ask(self, channel: Channel) -> None:
         """The server is to be asked for a channel."""
         slot = self._asking[channel] = Confirmation(b"subscribe", channel)
-        self._slots[slot] = None
+        self.slots[slot] = None
 
     def unask(self, channel: Channel) -> bool:
         """Do not ask for a channel; False when the server was asked already."""
         never_sent = self._asking.pop(channel, None)
         if never_sent is None:
             return False
-        del self._slots[never_sent]
+        del self.slots[never_sent]
         return True
 
     def take(self) -> list[Slot]:
         """Take out everything."""
-        slots = list(self._slots)
-        self._slots.clear()
+        slots = list(self.slots)
+        self.slots.clear()
         self._asking.clear()
         return slots
 

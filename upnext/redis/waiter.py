@@ -12,25 +12,25 @@ class Waiter:
 
     Attributes:
         done: True once what was waited for is there.
+        on_resume: What gets the caller out of its present wait, called once. The link alone sets
+            it.
     """
 
-    __slots__ = ("_resume", "done")
+    __slots__ = ("done", "on_resume")
 
     def __init__(self) -> None:
         self.done = False
-        self._resume: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
 
     def wake(self) -> None:
         """Say that what was waited for is there. Never blocks; waking twice is allowed."""
         self.done = True
-        self.resume()
-
-    def resume(self) -> None:
-        """Let the caller look at the link again, without saying that it is done."""
-        resume, self._resume = self._resume, None
+        resume, self.on_resume = self.on_resume, None
         if resume is not None:
             resume()
 
-    def resume_with(self, resume: Callable[[], None] | None) -> None:
-        """Set what gets the caller out of its present wait. The link alone calls this."""
-        self._resume = resume
+    def resume(self) -> None:
+        """Let the caller look at the link again, without saying that it is done."""
+        resume, self.on_resume = self.on_resume, None
+        if resume is not None:
+            resume()

@@ -31,6 +31,8 @@ def pack(commands: Sequence[Command]) -> bytes:
     Raises:
         TypeError: A word is something else than str, bytes, int or float.
     """
+    if len(commands) == 1:
+        return _pack(tuple(commands[0]))
     return b"".join([_pack(tuple(words)) for words in commands])
 
 

@@ -90,9 +90,8 @@ class BlockingStore:
                     partial(self._client.sadd, self.keys.families, job.function), self._patience
                 )
                 self._families.add(job.function)
-        calls = list(enqueue_calls(self.keys, self.bounds, jobs))
-        replies = self._call.call_many(calls, idempotent=True)
-        return [answer for reply in replies for answer in parse_enqueued(reply)]
+        calls = enqueue_calls(self.keys, self.bounds, jobs)
+        return parse_enqueued(self._call.call_many(calls, idempotent=True))
 
     def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
         """Store events; one answer each, in order. Sent again safely: ids make it so."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from upnext.contracts.keys import Keys
@@ -15,8 +15,9 @@ MOST_PER_CALL = 250
 """Jobs in one script call: the server serves nobody else while a script runs."""
 
 
-def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> Iterator[Call]:
+def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> list[Call]:
     """One call per run of jobs of the same function, in the order given."""
+    calls: list[Call] = []
     start = 0
     while start < len(jobs):
         function, end = jobs[start].function, start + 1
@@ -31,8 +32,9 @@ def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> Iterato
         for job in jobs[start:end]:
             arguments += (job.id, job.arguments)
             arguments += _rest(job)
-        yield Call("enqueue", (keys.function(function),), arguments)
+        calls.append(Call("enqueue", (keys.function(function),), arguments))
         start = end
+    return calls
 
 
 def _rest(job: NewJob) -> tuple[Any, ...]:
@@ -74,17 +76,18 @@ def _extras(job: NewJob) -> list[Any]:
 _PLAIN = ("", "", "", "", "", "", "", "", b"", "", "", "")
 
 
-def parse_enqueued(reply: list[bytes]) -> list[Enqueued | JobRefusedError]:
-    """One answer per job; a refusal is a value here, for it concerns that job alone."""
+def parse_enqueued(replies: Sequence[list[bytes]]) -> list[Enqueued | JobRefusedError]:
+    """One answer per job of all calls; a refusal is a value, for it concerns that job alone."""
     answers: list[Enqueued | JobRefusedError] = []
-    for verdict, raw_id in zip(reply[::2], reply[1::2], strict=True):
-        job_id = raw_id.decode()
-        if verdict == b"created":
-            answers.append(Enqueued(job_id, True))
-        elif verdict == b"existing":
-            answers.append(Enqueued(job_id, False))
-        elif verdict == b"full":
-            answers.append(QueueFullError(job_id))
-        else:
-            answers.append(JobRefusedError(job_id, "the job tree it belongs to was cancelled"))
+    for reply in replies:
+        for i in range(0, len(reply), 2):
+            verdict, job_id = reply[i], reply[i + 1].decode()
+            if verdict == b"created":
+                answers.append(Enqueued(job_id, True))
+            elif verdict == b"existing":
+                answers.append(Enqueued(job_id, False))
+            elif verdict == b"full":
+                answers.append(QueueFullError(job_id))
+            else:
+                answers.append(JobRefusedError(job_id, "the job tree it belongs to was cancelled"))
     return answers

@@ -95,9 +95,8 @@ class Store(EventVerbs, LetterVerbs, TrackVerbs):
                 # Before the job is there: whoever cancels its tree must know where to look.
                 await self._link.execute("SADD", self.keys.families, job.function, idempotent=True)
                 self._families.add(job.function)
-        calls = list(enqueue_calls(self.keys, self.bounds, jobs))
-        replies = await self._call.call_many(calls, idempotent=True)
-        return [answer for reply in replies for answer in parse_enqueued(reply)]
+        calls = enqueue_calls(self.keys, self.bounds, jobs)
+        return parse_enqueued(await self._call.call_many(calls, idempotent=True))
 
     async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
         """Take up to so many waiting jobs of each function.

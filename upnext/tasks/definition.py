@@ -223,6 +223,12 @@ class TaskDefinition:
         repr=False,
         default=_own(lambda it: _limit_template(it, "concurrency_key", "max_concurrency")),
     )
+    has_keys: bool = field(
+        init=False,
+        repr=False,
+        default=_own(lambda it: bool(it._rate_key or it._number_key or it.cache_ttl)),
+    )
+    """Whether more than its options belongs to a job: keys, made of its arguments."""
     retry_policy: RetryPolicy = field(init=False, repr=False, default=_own(_make_policy))
     cache_template: KeyTemplate | None = field(
         init=False, repr=False, default=_own(_cache_template)

@@ -369,11 +369,11 @@ class MemoryStore(EventVerbs, LetterVerbs, TrackVerbs, TreeVerbs):
         await anyio.lowlevel.checkpoint()
         while not waiter.done:
             woken = anyio.Event()
-            waiter.resume_with(woken.set)
+            waiter.on_resume = woken.set
             try:
                 await woken.wait()
             finally:
-                waiter.resume_with(None)
+                waiter.on_resume = None
 
     def gap(self) -> None:
         """Tell every listener that it may have missed something, as after a reconnect."""

@@ -133,7 +133,7 @@ def test_enqueue_splits_by_function_and_by_number() -> None:
 
 def test_enqueue_reads_verdicts() -> None:
     created, existing, full, cancelled = enqueue.parse_enqueued(
-        [b"created", b"a", b"existing", b"b", b"full", b"c", b"cancelled", b"d"]
+        [[b"created", b"a", b"existing", b"b"], [b"full", b"c", b"cancelled", b"d"]]
     )
     assert (created, existing) == (Enqueued("a", True), Enqueued("b", False))
     assert isinstance(full, QueueFullError)
