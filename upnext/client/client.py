@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
+from typing import Any
 
 import anyio
 
 from upnext.client.ended import Ended
 from upnext.client.ends import Ends
+from upnext.client.gathering import Gathering
 from upnext.client.patience import first_look, next_look
 from upnext.client.ports import Ear, Queue
 from upnext.client.waits import Wait, Waits
@@ -33,6 +35,7 @@ class Client:
     def __init__(self, store: Queue) -> None:
         self.store = store
         self.channel: str = store.keys.waiter_channel(new_worker_id("client"))
+        self._gathering = Gathering(store)
         self._waits = Waits()
         self._ear: Ear | None = None
         self._heard = False
@@ -46,17 +49,14 @@ class Client:
         """Submit jobs in one write; one answer each, in order."""
         return await self.store.enqueue(jobs)
 
-    async def submit(self, job: NewJob) -> Enqueued:
-        """Submit one job.
+    def submit(self, job: NewJob) -> Coroutine[Any, Any, Enqueued]:
+        """Submit one job; await it at once.
 
         Raises:
             JobRefusedError: the queue did not accept it.
             redis.exceptions.RedisError: the queue cannot be reached, or refused the command.
         """
-        (answer,) = await self.store.enqueue((job,))
-        if isinstance(answer, JobRefusedError):
-            raise answer
-        return answer
+        return self._gathering.submit(job)
 
     async def run(self, job: NewJob, timeout: float | None = None) -> Ended:
         """Submit one job and wait until it ends: one round trip and one push.

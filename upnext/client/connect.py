@@ -6,10 +6,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import anyio
 import anyio.to_thread
 from anyio import NoEventLoopError
 from anyio.lowlevel import EventLoopToken, current_token
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from upnext.client.client import Client
 from upnext.client.ports import BlockingQueue, Origin, Queue
@@ -93,9 +94,13 @@ async def connect(url: str | None = None, origin: Origin | None = None) -> Clien
         return client
     known = _known.get()
     if known is None:
-        _known.set(known := {})
-    where = await anyio.to_thread.run_sync(locate, url)
-    return known.setdefault(url, _Found(where)).client()
+        _known.set(known := _Known())
+    async with known.search:  # of those who come first together, one looks for all
+        found = known.queues.get(url)
+        if found is None:
+            where = await anyio.to_thread.run_sync(locate, url)
+            found = known.queues[url] = _Found(where)
+    return found.client()
 
 
 def client_here(url: str | None, origin: Origin | None) -> Client | None:
@@ -103,7 +108,7 @@ def client_here(url: str | None, origin: Origin | None) -> Client | None:
     if (_bound.get() is not None or _everywhere) and (client := bound_client(origin)) is not None:
         return client
     known = _known.get()
-    if known is None or (found := known.get(url)) is None:
+    if known is None or (found := known.queues.get(url)) is None:
         return None
     return found.client()
 
@@ -266,7 +271,15 @@ class _Found:
         return self._client
 
 
-_known: LoopVar[dict[str | None, _Found]] = LoopVar("upnext.client.known")
+@define(eq=False)
+class _Known:
+    """The queues that this event loop has found, by URL."""
+
+    queues: dict[str | None, _Found] = field(factory=dict[str | None, _Found], init=False)
+    search: anyio.Lock = field(factory=anyio.Lock, init=False)
+
+
+_known: LoopVar[_Known] = LoopVar("upnext.client.known")
 _bound: ContextVar[_Binding | None] = ContextVar("upnext_bound_store", default=None)
 _everywhere: list[_Binding] = []
 """The blocks that count where no context says otherwise; the innermost one last."""

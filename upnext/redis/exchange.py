@@ -144,6 +144,11 @@ class Exchange:
         if connection is not None:
             await connection.aclose()
 
+    @property
+    def busy(self) -> bool:
+        """Whether replies are due."""
+        return self._connection is not None and bool(self._connection.pipeline)
+
     def statistics(self) -> Statistics:
         """What was done so far."""
         connection = self._connection

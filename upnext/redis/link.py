@@ -161,6 +161,11 @@ class Link:
         self.closed = True
         await self._exchange.aclose()
 
+    @property
+    def busy(self) -> bool:
+        """Whether replies are due."""
+        return self._exchange.busy
+
     def statistics(self) -> Statistics:
         """A snapshot for tests, logs and the dashboard."""
         return self._exchange.statistics()

@@ -47,14 +47,14 @@ from upnext.store.letter_verbs import LetterVerbs
 from upnext.store.limits import limits_call
 from upnext.store.living import living_steps
 from upnext.store.lookup import parse_record
-from upnext.store.pause import parse_paused, pause_all_command, pause_call
+from upnext.store.pause import pause_call
+from upnext.store.pause_verbs import PauseVerbs
 from upnext.store.permit import permit_call
 from upnext.store.pick import parse_picked, pick_call
 from upnext.store.recover import recover_call
 from upnext.store.renew import parse_revoked, renew_calls
 from upnext.store.report import parse_written, report_calls
 from upnext.store.rescue import parse_rescued, rescue_call
-from upnext.store.resume import resume_call
 from upnext.store.retire import retire_call, retire_events_call
 from upnext.store.schedule import (
     parse_ordered,
@@ -65,13 +65,12 @@ from upnext.store.schedule import (
 from upnext.store.scripts import library
 from upnext.store.settle import parse_settled, settle_calls
 from upnext.store.stage import parse_staged, stage_call
-from upnext.store.track_verbs import TrackVerbs
 from upnext.store.watch import watch_call
 
 R = TypeVar("R")
 
 
-class Store(EventVerbs, LetterVerbs, TrackVerbs):
+class Store(EventVerbs, LetterVerbs, PauseVerbs):
     """One workspace's queue on Redis or Valkey.
 
     Every method is one write to the server and may be called by many tasks at once. A lost
@@ -87,6 +86,11 @@ class Store(EventVerbs, LetterVerbs, TrackVerbs):
         self.bounds = bounds
         self._families: set[str] = set()
         """Functions whose families are known to exist."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the server owes answers."""
+        return self._link.busy
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[Enqueued | JobRefusedError]:
         """Accept new jobs; one answer each, in order. Sent again safely: ids make it so."""
@@ -308,58 +312,6 @@ class Store(EventVerbs, LetterVerbs, TrackVerbs):
         call = permit_call(self.keys, group, worker, holding, wanting, ttl, most)
         [count] = await self._call.call_many([call], idempotent=True)
         return None if count < 0 else count
-
-    async def pause(
-        self, functions: Sequence[str] | None, until: int | None = None, delay: int | None = None
-    ) -> int:
-        """Let no more jobs of functions be claimed; they go on to be accepted.
-
-        Args:
-            functions: Their names; None: all of the workspace, and those declared meanwhile.
-            until: Unix milliseconds when the pause ends by itself; None: it does not.
-            delay: Milliseconds from now after which it ends, instead of `until`.
-
-        Returns:
-            Unix milliseconds of the store's clock when it ends; 0 when it does not by itself.
-        """
-        if delay is not None:
-            until, delay = await self.now() + delay, None
-        if functions is None:
-            await self._link.execute(*pause_all_command(self.keys, until), idempotent=True)
-            functions = await self.functions()
-        calls = [pause_call(self.keys, self.bounds, name, until) for name in functions]
-        await self._call.call_many(calls, idempotent=True)
-        return until or 0
-
-    async def resume(self, functions: Sequence[str] | None) -> int:
-        """Let jobs of paused functions be claimed again.
-
-        Args:
-            functions: Their names; None: all of the workspace.
-
-        Returns:
-            How many of them were paused.
-        """
-        if functions is None:
-            await self._link.execute("DEL", self.keys.paused, idempotent=True)
-            functions = await self.functions()
-        calls = [resume_call(self.keys, self.bounds, name) for name in functions]
-        return sum(await self._call.call_many(calls, idempotent=True))
-
-    async def paused(self, functions: Sequence[str] | None = None) -> dict[str, int]:
-        """The functions that are paused, of these or of all, and until when.
-
-        Unix milliseconds of the store's clock; 0 for one that stays paused until it is resumed.
-        """
-        names = await self.functions() if functions is None else list(functions)
-        gates = [("HGET", self.keys.gate(name), "paused") for name in names]
-        replies = raise_first(await self._link.execute_many(gates, idempotent=True))
-        return parse_paused(names, await self.now(), replies)
-
-    async def functions(self) -> list[str]:
-        """The names of all functions that a worker ever declared in this workspace."""
-        reply = await self._link.execute("HVALS", self.keys.functions, idempotent=True)
-        return [name.decode() for name in reply]
 
     async def beat(self, worker: str, record: bytes, ttl: int) -> bool:
         """Publish a worker's heartbeat record, kept for `ttl` milliseconds.

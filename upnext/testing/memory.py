@@ -96,6 +96,8 @@ class MemoryStore(EventVerbs, LetterVerbs, TrackVerbs, TreeVerbs):
         board: Everything of events, likewise.
     """
 
+    busy = False  # nobody waits for what happens at once
+
     def __init__(
         self,
         keys: Keys | None = None,
