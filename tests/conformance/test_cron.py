@@ -281,6 +281,21 @@ async def test_a_full_queue_keeps_what_is_due(store: Store, subject: Subject) ->
     assert (last.verdict, last.made) == (FiringVerdict.FIRED, 1)
 
 
+async def test_a_full_queue_keeps_the_first_occurrence_of_all(
+    store: Store, subject: Subject
+) -> None:
+    small = subject.rebind(most_waiting=1)
+    await submit(small, new())
+    schedule = await add(small)
+    subject.advance(schedule.next_at - subject.now)
+    full = await fire(small, schedule)
+    assert (full.verdict, full.made) == (FiringVerdict.FULL, 0)
+    assert full.schedule is not None
+    assert (full.schedule.next_at, full.schedule.last_at) == (schedule.next_at, None)
+    assert len(await claim(small)) == 1
+    assert (await fire(small, full.schedule)).made == 1
+
+
 async def test_many_schedules_of_one_function(store: Store, subject: Subject) -> None:
     names = [f"tenant {n}" for n in range(20)]
     every = [await add(store, name, arguments=b'{"n":%d}' % n) for n, name in enumerate(names)]

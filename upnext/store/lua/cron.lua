@@ -32,7 +32,8 @@ register('cron', function(keys, args)
 
   local overlap, arguments, cursor, last = v[5], v[6], tonumber(v[7] or 0), v[8] or ''
   local line, queued, skipped = P .. 'line:' .. schedule, false, 0
-  local verdict, decided = 'fired', #args > 7 and v[7] or expected
+  local verdict, decided = 'fired', expected
+  if #args > 7 then decided = v[7] end -- false where nothing was decided on yet
   if overlap == 'queue' then advance_line(P, keep, schedule, now) end
   local room = math.huge
   if tonumber(most) > 0 then -- who stands in line behind the first one waits, too
