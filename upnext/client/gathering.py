@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from anyio.lowlevel import checkpoint
@@ -81,15 +82,17 @@ class Gathering:
                 if self._open is party:
                     self._open = None
             party.sent = True
-            answers = await self._store.enqueue((job, *party.waiting))
-            party.answers.update(zip(party.waiting, answers[1:], strict=True))
+            # Those of one function are one call.
+            jobs = sorted((job, *party.waiting), key=attrgetter("function"))
+            answers = await self._store.enqueue(jobs)
+            party.answers = dict(zip(jobs, answers, strict=True))
         except (known.ConnectionError, known.TimeoutError) as error:
             party.error = error
             raise
         finally:
             for bell in party.waiting.values():
                 bell.set()
-        return answers[0]
+        return party.answers[job]
 
     async def _retry(self, party: _Party, job: NewJob) -> Answer:
         if (error := party.error) is not None:  # nobody else need wait for the server as long
@@ -110,7 +113,7 @@ class _Party:
         self.waiting: dict[NewJob, Bell] = {}
         """Who joined, in order. Who leaves before it is sent takes his job out."""
         self.answers: dict[NewJob, Answer] = {}
-        """What became of their jobs."""
+        """What became of all jobs; empty when the call failed."""
         self.sent = False
         self.error: known.RedisError | None = None
         """Why the queue could not be reached."""
