@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from upnext.redis.embedded_place import SOCKET_PATH_LIMIT, Place
 
 
 @pytest.fixture
-def short_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("t")
-    monkeypatch.setattr(tempfile, "tempdir", str(made))
-    return made
+def short_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # Not below pytest's own, which is as deep as the checkout.
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        monkeypatch.setattr(tempfile, "tempdir", made)
+        yield Path(made)
 
 
 @pytest.fixture
