@@ -279,3 +279,19 @@ async def test_who_hands_a_job_back_is_not_woken_for_it(store: Store) -> None:
     await store.settle("w1", [outcome(job, Ending.RELEASE)])
     await store.now()  # a message may come after the reply
     assert heard == {"w1": [], "w2": [b"work " + KEYS.function("work").encode()]}
+    await store.settle("w2", [outcome(await claim_one(store, "w2"))])
+    await submit(store, new())
+    await store.now()
+    assert len(heard["w1"]) == 1, "it is in line still"
+
+
+async def test_who_hands_a_job_back_is_woken_when_there_is_nobody_else(store: Store) -> None:
+    """It had no room, got some, and found nothing more to do before the job was back."""
+    heard: list[bytes] = []
+    await store.subscribe(KEYS.worker_channel("w1"), heard.append, lambda: None).ready()
+    await submit(store, new())
+    job = await claim_one(store, "w1")
+    assert await claim(store, "w1") == []
+    await store.settle("w1", [outcome(job, Ending.RELEASE)])
+    await store.now()  # a message may come after the reply
+    assert heard == [b"work " + KEYS.function("work").encode()]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import tempfile
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import anyio.to_process
@@ -57,12 +60,22 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(directory: Directory) -> None:
     assert "SIGINT" not in log
 
 
+@pytest.fixture
+def short_directories() -> Iterator[tuple[Path, Path]]:
+    # Not below pytest's own, which are as deep as the checkout.
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as one,
+        tempfile.TemporaryDirectory(dir="/tmp") as other,
+    ):
+        yield Path(one), Path(other)
+
+
 def test_a_path_too_long_for_a_socket_works_and_leaves_nothing_behind(
-    directory: Directory, tmp_path_factory: pytest.TempPathFactory
+    directory: Directory, short_directories: tuple[Path, Path]
 ) -> None:
     directory.path /= "d" * SOCKET_PATH_LIMIT
     directory.path.mkdir()
-    short, other = (tmp_path_factory.mktemp("t") for _ in range(2))
+    short, other = short_directories
     first = directory.enter(TMPDIR=str(short))
     second = directory.enter(TMPDIR=str(other))
     first.go()

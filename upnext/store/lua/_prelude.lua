@@ -22,7 +22,7 @@ local stamp = ''
 local GATE, KEYED = '!', '*'
 local freed = false -- whether an end made room under a limit
 local let_go, rouse, to_queue
-local unwilling = '' -- a worker that hands jobs back in this call is not told to come for them
+local unwilling = '' -- a worker that hands jobs back in this call is the last to be told of them
 
 -- A whole number as a word. Left to the server it becomes one by way of a floating-point format,
 -- which takes longer than many a command.
@@ -108,18 +108,34 @@ local function worker_of(channel)
   return string.match(channel, '^.*:(.*)$')
 end
 
--- Tell one hungry worker that there is work. A channel nobody listens to belongs to a dead
--- worker: it is forgotten and the next one is told.
-local function tell_of_work(P, channel)
-  if worker_of(channel) == unwilling then return false end
-  return redis.call('PUBLISH', channel, 'work ' .. P) > 0
+-- Tell one worker of a line that there is work: whether there was one. A channel nobody listens to
+-- belongs to a dead worker: it is forgotten and the next one is told. The one that hands jobs back
+-- in this call keeps its place; its channel is the second answer.
+local function tell_one(P, line)
+  local own
+  while true do
+    local place = own and 1 or 0
+    local channel = redis.call('ZRANGE', P .. line, place, place)[1]
+    if not channel then return false, own end
+    if worker_of(channel) == unwilling then
+      own = channel
+    else
+      redis.call('ZREM', P .. line, channel)
+      if redis.call('PUBLISH', channel, 'work ' .. P) > 0 then return true end
+    end
+  end
 end
 
+-- Where nobody else is, the one that hands jobs back is told: since it decided to, it may have got
+-- room and found nothing more to do.
+local function tell_last(P, own)
+  if own then redis.call('PUBLISH', own, 'work ' .. P) end
+end
+
+-- Tell one hungry worker that there is work.
 local function wake(P)
-  while true do
-    local channel = redis.call('ZPOPMIN', P .. 'hungry')[1]
-    if not channel or tell_of_work(P, channel) then return end
-  end
+  local told, own = tell_one(P, 'hungry')
+  if not told then tell_last(P, own) end
 end
 
 -- The lanes that exist, the highest first.

@@ -33,11 +33,11 @@ end
 -- Tell a worker that found a limit reached that something may run again; a hungry one where no
 -- such worker is.
 rouse = function(P)
-  while true do
-    local channel = redis.call('ZPOPMIN', P .. 'barred')[1]
-    if not channel then return wake(P) end
-    if tell_of_work(P, channel) then return end
-  end
+  local told, own = tell_one(P, 'barred')
+  if told then return end
+  local hungry
+  told, hungry = tell_one(P, 'hungry')
+  if not told then tell_last(P, own or hungry) end
 end
 
 -- Tell all of them.

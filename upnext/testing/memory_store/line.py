@@ -24,6 +24,10 @@ class Line:
         """Wait no more."""
         self._since.pop(channel, None)
 
+    def in_order(self) -> list[str]:
+        """All of them; whoever has waited longest is first."""
+        return sorted(self._since, key=self._place)
+
     def pop(self) -> str | None:
         """Whoever has waited longest; he is forgotten."""
         channel = min(self._since, key=self._place, default=None)
@@ -33,7 +37,7 @@ class Line:
 
     def ahead_of(self, channel: str) -> int:
         """How many have waited longer than this one."""
-        return sorted(self._since, key=self._place).index(channel)
+        return self.in_order().index(channel)
 
     def _place(self, channel: str) -> tuple[int, str]:
         return self._since[channel], channel

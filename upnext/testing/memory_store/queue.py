@@ -52,7 +52,7 @@ class Queue:
         hungry_live: Milliseconds after which workers that said they are free are forgotten.
         on_change: Told of every transition.
         freed: Whether an end made room under a limit; see `give_room`.
-        unwilling: A worker that hands jobs back now, and is not to be told to come for them.
+        unwilling: A worker that hands jobs back now, and is the last to be told of them.
     """
 
     def __init__(self, prefix: str, bounds: Bounds, channels: Channels) -> None:
@@ -125,13 +125,23 @@ class Queue:
 
     def wake(self) -> None:
         """Tell one worker with free slots that there is work; those who are gone are forgotten."""
-        while channel := self.pop_hungry():
-            if self._tell_of_work(channel):
-                return
+        self._tell_one_of(self._hungry)
+
+    def _tell_one_of(self, *lines: Line) -> None:
+        own: str | None = None
+        for line in lines:
+            for channel in line.in_order():
+                if channel.rpartition(":")[2] == self.unwilling:
+                    own = own or channel
+                    continue
+                line.leave(channel)
+                if self._tell_of_work(channel):
+                    return
+        if own:
+            self._tell_of_work(own)
 
     def _tell_of_work(self, channel: str) -> bool:
-        own = channel.rpartition(":")[2] == self.unwilling
-        return not own and self.publish(channel, f"work {self.prefix}".encode()) > 0
+        return self.publish(channel, f"work {self.prefix}".encode()) > 0
 
     def pop_hungry(self) -> str | None:
         """The channel of the worker that has been hungry longest; it is forgotten."""
@@ -150,10 +160,7 @@ class Queue:
 
     def rouse(self) -> None:
         """Tell a worker that waits for a limit, or else a hungry one, that something may run."""
-        while channel := self._barred.pop():
-            if self._tell_of_work(channel):
-                return
-        self.wake()
+        self._tell_one_of(self._barred, self._hungry)
 
     def rouse_all(self) -> None:
         """Tell all that wait for a limit."""
