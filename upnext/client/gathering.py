@@ -14,7 +14,7 @@ from upnext.model.job import Enqueued, NewJob
 from upnext.redis.loops import Bell, bell_class
 
 MOST = 32
-"""Submits in one call: the server serves nobody else meanwhile."""
+"""Submits that join another one: the server serves nobody else meanwhile."""
 LARGE = 1 << 14
 """Bytes of arguments with which a job goes alone, so that nobody waits for them to be sent."""
 
@@ -33,8 +33,8 @@ class Gathering:
     """Owns the submits of this turn of the event loop, once there are several.
 
     A submit that finds the queue's link idle is sent at once. One that finds it busy would wait
-    anyway: it takes along what others submit before its next turn, in one call of one script,
-    which the server does in half the time and each caller in a third.
+    anyway: it takes along what others submit before its next turns, those of one function in one
+    call of one script. That costs the server less for each job, and every caller but the first.
 
     Args:
         store: The queue.

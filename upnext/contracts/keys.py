@@ -113,7 +113,7 @@ class Keys:
 
     def function(self, name: str) -> str:
         """The prefix of a function's keys."""
-        return f"upnext:{{{self.workspace}:{function_tag(name)}}}:"  # as `tagged`, for every job
+        return self.tagged(function_tag(name))
 
     def tagged(self, tag: str) -> str:
         """The prefix of the keys of the function with this tag."""

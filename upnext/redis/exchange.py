@@ -36,9 +36,6 @@ PIECE = 1 << 20
 class Exchange:
     """Owns the present connection, what is to be sent on it, and the roles.
 
-    Attributes:
-        closed: Whether it was closed for good.
-
     Args:
         dialer: Makes the connections.
         channels: What to subscribe to on each of them.
@@ -67,7 +64,7 @@ class Exchange:
         self._connection: Connection | None = None
         self._new_bell: Callable[[], Bell] = anyio.Event
         self._connecting = False
-        self.closed = False
+        self._closed = False
         self._unsent = Unsent()
         self._parked: dict[Waiter, None] = {}
         self._joined = 1  # how many shared the last write
@@ -84,7 +81,7 @@ class Exchange:
 
         Cancelling abandons the batch: unsent it is taken back, sent its replies are dropped.
         """
-        self._unsent.slots[batch] = None
+        self._unsent.add(batch)
         return self.tend(batch, give_up_at)
 
     async def tend(self, waiter: Waiter, give_up_at: float | None) -> None:
@@ -134,7 +131,7 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Close the connection; whoever waits gets a ConnectionError."""
-        self.closed = True
+        self._closed = True
         connection, error = self._connection, self._was_closed()
         if connection is not None:
             self._lose(connection, error)
@@ -256,7 +253,7 @@ class Exchange:
         return not connection.gathering or len(unsent) >= ENOUGH
 
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
-        if self.closed:
+        if self._closed:
             raise self._was_closed()
         if give_up_at == inf:
             give_up_at = anyio.current_time() + self._patience
@@ -270,7 +267,7 @@ class Exchange:
             connection = await self._dialer.dial(give_up_at)
         finally:
             self._connecting = False
-        if self.closed:
+        if self._closed:
             await connection.aclose()
             return
         self._connection = connection
