@@ -10,7 +10,6 @@ the workers drain. One component that ends by itself stops the others the same w
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import socket
@@ -27,6 +26,7 @@ from upnext.redis.pool import current_link
 from upnext.redis.url import Address
 from upnext.service.alive import Alive
 from upnext.service.health_file import HealthFile
+from upnext.service.heap import Heap
 from upnext.service.surroundings import Surroundings
 from upnext.service.working import work
 from upnext.supervision.lifeline import Lifeline
@@ -80,13 +80,14 @@ class Service:
     _started: anyio.Event = field(factory=anyio.Event, init=False)
     _proofs: list[Callable[[], bool]] = field(factory=list[Callable[[], bool]], init=False)
     """Of each worker whether it can claim."""
+    _heap: Heap = field(factory=Heap, init=False)
 
     async def run(self) -> None:
         """Run all components; when one ends by itself, end the others too."""
         try:
             await self._run()
         finally:
-            gc.unfreeze()
+            self._heap.restore()
 
     async def _run(self) -> None:
         self._serving = anyio.CancelScope()
@@ -129,9 +130,7 @@ class Service:
         self._started.set()
         if self.on_started is not None:
             self.on_started()
-        # What is there by now, code above all, lives as long as the process. Not to look through it
-        # again and again makes collections short, and requests and jobs wait for those.
-        gc.freeze()
+        self._heap.settle()
         if self.lifeline is not None:
             self.lifeline.ready()
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import pytest
 
 from upnext import Api
 from upnext.service.health_file import HealthFile
+from upnext.service.heap import ALLOCATIONS
 from upnext.service.surroundings import Surroundings
 from upnext.service.tree import Service
 from upnext.settings import Settings
+
+
+@pytest.fixture
+def thresholds() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
 
 
 class Parent:
@@ -28,9 +38,17 @@ class Parent:
         await anyio.sleep_forever()
 
 
-async def test_what_is_there_at_the_start_is_left_alone_until_the_end(
-    redis_url: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("given", "meanwhile"), [((700, 10, 10), (ALLOCATIONS, 10, 10)), ((500, 5, 5), (500, 5, 5))]
+)
+async def test_the_collector_leaves_a_service_alone_until_its_end(
+    redis_url: str,
+    tmp_path: Path,
+    thresholds: None,
+    given: tuple[int, int, int],
+    meanwhile: tuple[int, int, int],
 ) -> None:
+    gc.set_threshold(*given)
     parent = Parent()
     service = Service(
         workers=[],
@@ -48,5 +66,6 @@ async def test_what_is_there_at_the_start_is_left_alone_until_the_end(
             group.start_soon(service.run)
             await parent.told.wait()
             assert gc.get_freeze_count() > 10_000
+            assert gc.get_threshold() == meanwhile
             group.cancel_scope.cancel()
-    assert gc.get_freeze_count() == 0
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, given)
