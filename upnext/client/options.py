@@ -6,13 +6,18 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, field, frozen
 
 from upnext.client.dedupe import Dedupes
 from upnext.model.job import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from upnext.model.policy import seconds
 
 LONGEST_KEY = 256
+
+
+def _marks_job(it: SubmitOptions) -> bool:
+    own = (it.delay, it.at, it.priority, it.deadline, it.key)
+    return own != (None, None, 0, None, "")
 
 
 @frozen(kw_only=True)
@@ -34,6 +39,9 @@ class SubmitOptions:
     """How it is deduplicated, other than by an idempotency key."""
     fresh: bool = False
     """Take no cached result."""
+    marks_job: bool = field(init=False, repr=False, default=Factory(_marks_job, takes_self=True))
+    """Whether a job made with these differs from a plain one by itself, before its arguments and
+    the moment of its submit have a say."""
 
     def changed(
         self,

@@ -11,7 +11,7 @@ from upnext.client.options import SubmitOptions
 from upnext.model.identity import new_job_id
 from upnext.model.job import NewJob
 from upnext.model.lineage import child_path
-from upnext.tasks.context import current_context
+from upnext.tasks.context import Context, current_context
 from upnext.tasks.definition import TaskDefinition
 
 
@@ -33,35 +33,31 @@ def new_job(
         budget: Milliseconds that the caller has left; the earlier limit counts.
     """
     job_id = new_job_id(definition.tag)
-    deadline, own_budget = options.deadline, options.budget
-    parent_id, root_id, path = "", job_id, ""
+    job = NewJob(
+        id=job_id, function=definition.name, arguments=arguments, root_id=job_id, waiter=waiter
+    )
+    if options.marks_job:
+        job.priority, job.key = options.priority, options.key
+        job.delay, job.at, job.deadline = options.delay, options.at, options.deadline
     context = current_context.get(None)
     if context is not None:
-        if context.root_id:  # '' in a direct call, which is no job
-            parent_id, root_id = context.job_id, context.root_id
-            path = child_path(parent_id, root_id, context.path)
-            if context.lender is not None:
-                context.lender.parent = True
-        if context.deadline is not None and (deadline is None or context.deadline < deadline):
-            deadline = context.deadline
-    if own_budget is not None or request_deadline.get() is not None:
-        every = (budget, own_budget, inherited_budget())
+        _make_child(job, context)
+    if options.budget is not None or request_deadline.get() is not None:
+        every = (budget, options.budget, inherited_budget())
         budget = min(one for one in every if one is not None)
-    return NewJob(
-        id=job_id,
-        function=definition.name,
-        arguments=arguments,
-        priority=options.priority,
-        delay=options.delay,
-        at=options.at,
-        deadline=deadline,
-        budget=budget,
-        key=options.key,
-        parent_id=parent_id,
-        root_id=root_id,
-        waiter=waiter,
-        path=path,
-    )
+    job.budget = budget
+    return job
+
+
+def _make_child(job: NewJob, parent: Context) -> None:
+    """Let a job descend from the one that it is made in, and end no later."""
+    if parent.root_id:  # '' in a direct call, which is no job
+        job.parent_id, job.root_id = parent.job_id, parent.root_id
+        job.path = child_path(parent.job_id, parent.root_id, parent.path)
+        if parent.lender is not None:
+            parent.lender.parent = True
+    if parent.deadline is not None and (job.deadline is None or parent.deadline < job.deadline):
+        job.deadline = parent.deadline
 
 
 def time_left() -> int | None:

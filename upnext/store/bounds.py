@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import Factory, field, frozen
+
+
+def _of_submits(it: Bounds) -> tuple[str, str, str]:
+    return str(it.events_kept), str(it.record_ttl), str(it.most_waiting)
 
 
 @frozen(kw_only=True)
@@ -31,3 +35,8 @@ class Bounds:
     """Milliseconds that a dead letter is kept; 0: until it is replayed or purged."""
     dead_most: int = 10_000
     """Dead letters of a function; past it the oldest is dropped. 0: no limit."""
+    of_submits: tuple[str, str, str] = field(
+        init=False, repr=False, default=Factory(_of_submits, takes_self=True)
+    )
+    """`events_kept`, `record_ttl` and `most_waiting` as enqueue's arguments: to write a number as
+    text costs as much as five words that are text, and these go with every submit."""

@@ -23,12 +23,7 @@ def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> list[Ca
         function, end = jobs[start].function, start + 1
         while end < len(jobs) and jobs[end].function == function and end - start < MOST_PER_CALL:
             end += 1
-        arguments: list[Any] = [
-            bounds.events_kept,
-            bounds.record_ttl,
-            bounds.most_waiting,
-            function,
-        ]
+        arguments: list[Any] = [*bounds.of_submits, function]
         for job in jobs[start:end]:
             arguments += (job.id, job.arguments)
             arguments += _rest(job)

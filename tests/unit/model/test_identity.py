@@ -1,0 +1,41 @@
+"""Job ids never repeat, whoever draws them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from upnext.model.identity import new_job_id
+
+_FORK = """
+import os
+from upnext.model.identity import new_job_id
+
+new_job_id("f")
+ours, theirs = os.pipe()
+if os.fork() == 0:
+    os.write(theirs, new_job_id("f").encode())
+    os._exit(0)
+os.wait()
+print(new_job_id("f"), os.read(ours, 100).decode())
+"""
+
+
+def _random_part(job_id: str) -> str:
+    return job_id[-20:]
+
+
+def test_threads_that_draw_together() -> None:
+    def draw(_: int) -> list[str]:
+        return [new_job_id("f") for _ in range(1_000)]
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = [one for drawn in pool.map(draw, range(16)) for one in drawn]
+    assert len({_random_part(one) for one in ids}) == 16_000
+
+
+def test_a_forked_process_draws_anew() -> None:
+    done = subprocess.run([sys.executable, "-c", _FORK], capture_output=True, text=True, check=True)
+    ours, theirs = done.stdout.split()
+    assert _random_part(ours) != _random_part(theirs)
