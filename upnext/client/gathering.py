@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Protocol
 
-from anyio.lowlevel import checkpoint
 from redis import exceptions as known
 
 from upnext.errors import JobRefusedError
 from upnext.model.job import Enqueued, NewJob
-from upnext.redis.loops import Bell, bell_class
+from upnext.redis.loops import Bell, primitives
 
-MOST = 32
-"""Submits that join another one: the server serves nobody else meanwhile."""
+MOST = 16
+"""Submits that join another one: the server serves nobody else while it takes them, and a busy
+event loop has others to make ready meanwhile."""
 LARGE = 1 << 14
 """Bytes of arguments with which a job goes alone, so that nobody waits for them to be sent."""
 
@@ -60,7 +60,7 @@ class Gathering:
         elif party is None or len(party.waiting) >= MOST:
             answer = await self._lead(job)
         else:  # the most usual case where it matters, so no call more than it takes
-            bell = party.waiting[job] = party.new_bell()
+            bell = party.waiting[job] = party.loop.bell()
             try:
                 await bell.wait()
             finally:
@@ -76,8 +76,8 @@ class Gathering:
         try:
             try:
                 # The requests of one turn of the loop need two to get to their handlers.
-                await checkpoint()
-                await checkpoint()
+                await party.loop.turn()
+                await party.loop.turn()
             finally:
                 if self._open is party:
                     self._open = None
@@ -106,10 +106,10 @@ class Gathering:
 class _Party:
     """Some submits that go together; the first one's caller sends for all."""
 
-    __slots__ = ("answers", "error", "new_bell", "sent", "waiting")
+    __slots__ = ("answers", "error", "loop", "sent", "waiting")
 
     def __init__(self) -> None:
-        self.new_bell = bell_class()
+        self.loop = primitives()
         self.waiting: dict[NewJob, Bell] = {}
         """Who joined, in order. Who leaves before it is sent takes his job out."""
         self.answers: dict[NewJob, Answer] = {}

@@ -14,7 +14,9 @@ from anyio.streams.tls import TLSStream
 from redis.exceptions import InvalidResponse, RedisError
 
 from upnext.redis.direct import CHUNK, DirectStream, connect_tcp, connect_unix
+from upnext.redis.loops import primitives
 from upnext.redis.pipeline import Pipeline
+from upnext.redis.reading import reading
 from upnext.redis.url import Address
 from upnext.redis.wire import Command, Parser, pack
 
@@ -50,7 +52,8 @@ class Connection:
         doubted: Nothing came in time; one more short read decides. Written by whoever reads.
         writing: Somebody writes for all. Set and cleared by that caller.
         gathering: Somebody is about to, when others had a turn to join. As above.
-        read_scope: What limits the present read; the writer shortens it when a reply is due.
+        reads: How the one who reads waits.
+        loop: What the event loop has to offer.
         silent_since: When the server last said something while more was due, or was first asked
             after that.
         retiring: Nothing new may be sent here; it is closed when all is answered.
@@ -63,7 +66,8 @@ class Connection:
         self.doubted = False
         self.writing = False
         self.gathering = False
-        self.read_scope: anyio.CancelScope | None = None
+        self.reads = reading(stream)
+        self.loop = primitives()
         self.silent_since = 0.0
         self.retiring = False
         self._stream = stream
@@ -81,16 +85,15 @@ class Connection:
         connection alive. Each reader has a moment of its own all the same: what came while
         nobody read is in the socket already.
         """
-        now = anyio.current_time()
+        now = self.loop.time()
         if not self.pipeline:
             return now + keepalive
         return max(self.silent_since + timeout, now + timeout / 10)
 
     def expect_within(self, timeout: float) -> None:
         """Replies are due from now on; tell whoever reads already."""
-        self.silent_since = anyio.current_time()
-        if self.read_scope is not None:
-            self.read_scope.deadline = self.silent_since + timeout
+        self.silent_since = self.loop.time()
+        self.reads.extend(self.silent_since + timeout)
 
     def is_spent(self) -> bool:
         """Nothing may be sent here any more, and nothing is to come."""
@@ -110,12 +113,7 @@ class Connection:
 
     async def receive(self) -> bytes:
         """Wait for some bytes. Cancelling this loses nothing."""
-        if self._direct is None:
-            return await self._stream.receive(CHUNK)
-        while True:
-            await self._direct.readable()
-            if (data := self._direct.receive_now()) is not None:
-                return data
+        return await self._stream.receive(CHUNK)
 
     def replies(self, data: bytes) -> Iterator[Any]:
         """Parse received bytes into whole replies and pushes."""
@@ -129,6 +127,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close the socket without ceremony; whoever reads or writes on it fails now."""
+        self.reads.close()
         # A shield, because whoever has to close it may itself be cancelled already, and the
         # socket would leak.
         with anyio.move_on_after(CLOSE_LIMIT, shield=True):

@@ -43,6 +43,10 @@ class DirectStream(ByteStream):
             SocketAttribute.remote_address: self._raw.getpeername,
         }
 
+    def fileno(self) -> int:
+        """Which socket it is, for whoever watches it; -1 once it is closed."""
+        return self._raw.fileno()
+
     def receive_now(self, max_bytes: int = CHUNK) -> bytes | None:
         """What came already; None when there is nothing.
 

@@ -8,18 +8,17 @@ that leaves, for whatever reason, wakes a parked one if it leaves a role vacant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from math import inf
 from typing import Any
 
 import anyio
-from anyio.lowlevel import checkpoint
 from hiredis import PushNotification
 from redis import exceptions as known
 
 from upnext.redis.connection import LOST, Connection
 from upnext.redis.dial import Dialer
-from upnext.redis.loops import Bell, bell_class
+from upnext.redis.loops import Primitives, primitives
 from upnext.redis.pipeline import Batch, Confirmation
 from upnext.redis.push import Channel, Channels
 from upnext.redis.statistics import Statistics
@@ -28,6 +27,9 @@ from upnext.redis.waiter import Waiter
 
 ENOUGH = 16
 """Callers that share a write before it is made: with these the server has something to do."""
+
+FULL = 512
+"""Bytes that are worth a write of their own: who sends so many waits for nobody to join."""
 
 PIECE = 1 << 20
 """Bytes sent under one time limit: what is large may take long, as long as it gets on."""
@@ -44,6 +46,9 @@ class Exchange:
         keepalive: Seconds of silence, while none is due, before a PING.
         shown: The address for messages.
     """
+
+    _loop: Primitives
+    """Found when somebody needs the first connection, for the link may be older than the loop."""
 
     def __init__(
         self,
@@ -62,7 +67,6 @@ class Exchange:
         self._keepalive = keepalive
         self._shown = shown
         self._connection: Connection | None = None
-        self._new_bell: Callable[[], Bell] = anyio.Event
         self._connecting = False
         self._closed = False
         self._unsent = Unsent()
@@ -164,10 +168,10 @@ class Exchange:
         )
 
     async def _write(self, connection: Connection) -> None:
-        if (self._joined > 1 or connection.pipeline) and not connection.gathering:
+        if (self._joined > 1 or connection.pipeline) and not self._is_full(connection):
             connection.gathering = True
             try:
-                await checkpoint()  # where much is going on, others join this write
+                await self._loop.turn()  # where much is going on, others join this write
             finally:
                 connection.gathering = False
             if connection is not self._connection or not self._is_to_write(connection):
@@ -215,7 +219,7 @@ class Exchange:
         try:
             # Whoever else can go on does so first: those who were woken by the last read, and on a
             # busy event loop all others. What they leave time for need not be waited for.
-            await checkpoint()
+            await self._loop.turn()
             if waiter.done or connection is not self._connection or self._is_to_write(connection):
                 return
             data = connection.receive_now()
@@ -224,7 +228,8 @@ class Exchange:
             if data is not None:
                 self._dispatch(connection, data)
                 if not waiter.done:
-                    await checkpoint()  # Trio shuffles a turn: those woken have one to themselves
+                    # Trio shuffles a turn: those who were woken have one to themselves.
+                    await self._loop.turn()
         except LOST as error:
             await self._give_up(connection, self._outcome_unknown(error))
         finally:
@@ -232,17 +237,13 @@ class Exchange:
 
     async def _wait(self, connection: Connection, waiter: Waiter) -> bytes | None:
         """Wait for something to read; None when there was a reason to look up from that."""
-        deadline = connection.silence_ends(self._timeout, self._keepalive)
-        data: bytes | None = None
+        reads = connection.reads
+        waiter.on_resume = reads.look_up
         try:
-            with anyio.CancelScope(deadline=deadline) as scope:
-                connection.read_scope = scope
-                waiter.on_resume = scope.cancel
-                data = await connection.receive()
+            data = await reads.receive(connection.silence_ends(self._timeout, self._keepalive))
         finally:
             waiter.on_resume = None
-            connection.read_scope = None
-        if data is None and anyio.current_time() >= scope.deadline:
+        if data is None and self._loop.time() >= reads.deadline:
             await self._on_silence(connection)
         return data
 
@@ -252,14 +253,19 @@ class Exchange:
             return False
         return not connection.gathering or len(unsent) >= ENOUGH
 
+    def _is_full(self, connection: Connection) -> bool:
+        """Whether a write need not wait for others to join it."""
+        return connection.gathering or len(next(iter(self._unsent.slots)).packed) >= FULL
+
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
         if self._closed:
             raise self._was_closed()
+        self._loop = primitives()
         if give_up_at == inf:
-            give_up_at = anyio.current_time() + self._patience
+            give_up_at = self._loop.time() + self._patience
         if self._connecting:
             await self._park(waiter, give_up_at)
-            if self._connection is None and anyio.current_time() >= give_up_at:
+            if self._connection is None and self._loop.time() >= give_up_at:
                 raise self._dialer.unreachable()
             return
         self._connecting = True
@@ -271,8 +277,7 @@ class Exchange:
             await connection.aclose()
             return
         self._connection = connection
-        self._connected_at = anyio.current_time()
-        self._new_bell = bell_class()
+        self._connected_at = self._loop.time()
         # The table of channels is the truth; what was queued for the old connection is void.
         batches = self._unsent.take_batches()
         for channel in self._channels:
@@ -281,7 +286,7 @@ class Exchange:
             self._unsent.add(batch)
 
     async def _park(self, waiter: Waiter, until: float) -> None:
-        bell = self._new_bell()
+        bell = self._loop.bell()
         waiter.on_resume = bell.set
         self._parked[waiter] = None
         try:
@@ -303,8 +308,8 @@ class Exchange:
         elif self._unsent.slots and not (connection.writing or connection.gathering):
             # With nobody parked it is the reader itself whose command is not sent yet: it
             # came while another one wrote. Let it look up from the socket.
-            if not self._resume_one() and connection.read_scope is not None:
-                connection.read_scope.cancel()
+            if not self._resume_one():
+                connection.reads.look_up()
         elif not connection.reading:
             self._resume_one()
 
@@ -331,7 +336,7 @@ class Exchange:
             else:
                 pipeline.accept(reply)
         if pipeline:
-            connection.silent_since = anyio.current_time()
+            connection.silent_since = self._loop.time()
         if pipeline.unheard:
             connection.retiring = True
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from asyncio import get_running_loop
-from collections.abc import Callable
+from asyncio import Future, get_running_loop
+from collections.abc import Awaitable, Callable, Generator
+from functools import cache
+from types import coroutine
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import ref
 
 import anyio
 from anyio.lowlevel import RunVar
+from attrs import frozen
 from sniffio import thread_local as sniffed
 
 T = TypeVar("T")
@@ -37,7 +40,17 @@ class LoopVar(Generic[T]):
         Raises:
             anyio.NoEventLoopError: there is no running event loop.
         """
-        loop, last = _running_loop(), self._last
+        # Where Trio is a guest of another loop both run in one thread, so it is asked for first; it
+        # says that it is Trio's turn where sniffio looks, too.
+        loop: Any
+        if sniffed.name == "trio":
+            loop = sys.modules["trio"].lowlevel.current_trio_token()
+        else:
+            try:
+                loop = get_running_loop()
+            except RuntimeError:
+                loop = None  # AnyIO has to find it, or say that there is none
+        last = self._last
         if last is not None and loop is not None and last[0]() is loop:
             return last[1]
         value = self._values.get(None)
@@ -58,41 +71,68 @@ class Bell(Protocol):
         """Let it go on. Never blocks; doing it twice is allowed."""
         ...
 
-    async def wait(self) -> None:
+    def wait(self) -> Awaitable[None]:
         """Wait for that."""
         ...
 
 
+@frozen
+class Primitives:
+    """What AnyIO has for every event loop, as one event loop has it.
+
+    AnyIO asks at each call which loop it runs on: ten calls for one that does the work. These are
+    for what every command, and so every job, goes through.
+    """
+
+    bell: Callable[[], Bell]
+    """Makes a bell, as `anyio.Event` does."""
+    turn: Callable[[], Awaitable[None]]
+    """Lets everybody else run who can, as `anyio.lowlevel.checkpoint` does."""
+    time: Callable[[], float]
+    """The loop's clock, as `anyio.current_time` reads it."""
+    scope: Callable[..., anyio.CancelScope]
+    """Makes a cancel scope, with a `deadline` on that clock, as `anyio.CancelScope` does."""
+
+
+def primitives() -> Primitives:
+    """Those of this event loop.
+
+    Raises:
+        RuntimeError: there is no running event loop.
+    """
+    if sniffed.name == "trio":
+        return _of_trio()
+    return Primitives(_AsyncioBell, _asyncio_turn, get_running_loop().time, _asyncio_scope())
+
+
+@cache
+def _of_trio() -> Primitives:
+    trio = sys.modules["trio"]
+    scope = type(anyio.CancelScope())
+    return Primitives(trio.Event, trio.lowlevel.checkpoint, trio.current_time, scope)
+
+
+@cache
+def _asyncio_scope() -> type[anyio.CancelScope]:
+    return type(anyio.CancelScope())
+
+
 class _AsyncioBell:
-    """A future: an `anyio.Event` does with ten calls what it does with three."""
+    """A future: an event does with ten calls what it does with three."""
 
     __slots__ = ("_future",)
 
     def __init__(self) -> None:
-        self._future = get_running_loop().create_future()
+        self._future: Future[None] = Future()
 
     def set(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self) -> None:
-        await self._future
+    def wait(self) -> Awaitable[None]:
+        return self._future
 
 
-def bell_class() -> Callable[[], Bell]:
-    """What makes bells on this event loop."""
-    return _AsyncioBell if sniffed.name != "trio" else type(anyio.Event())
-
-
-def _running_loop() -> Any:
-    """What identifies the event loop that this code runs on; None: AnyIO has to find it.
-
-    Where Trio is a guest of another loop both run in one thread, so it is asked for first; it
-    says that it is Trio's turn where sniffio looks, too.
-    """
-    if sniffed.name == "trio":
-        return sys.modules["trio"].lowlevel.current_trio_token()
-    try:
-        return get_running_loop()
-    except RuntimeError:
-        return None
+@coroutine
+def _asyncio_turn() -> Generator[None]:
+    yield

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import anyio
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from redis import exceptions as known
 
 from upnext.client.gathering import LARGE, MOST, Gathering
 from upnext.errors import JobRefusedError, QueueFullError
 from upnext.model.job import Enqueued, NewJob
+from upnext.redis.loops import primitives
 
 
 def new(number: int, arguments: bytes = b"{}") -> NewJob:
@@ -155,7 +156,9 @@ async def test_what_one_job_makes_fail_fails_alone(
 def turn(monkeypatch: pytest.MonkeyPatch) -> anyio.Event:
     """Ends the turn in which others may join."""
     over = anyio.Event()
-    monkeypatch.setattr("upnext.client.gathering.checkpoint", over.wait)
+    monkeypatch.setattr(
+        "upnext.client.gathering.primitives", lambda: evolve(primitives(), turn=over.wait)
+    )
     return over
 
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 from anyio.lowlevel import checkpoint
 
-from upnext.redis.loops import LoopVar, bell_class
+from upnext.redis.loops import LoopVar, primitives
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_loop_that_is_over_is_not_kept(var: LoopVar[str]) -> None:
 
 
 async def test_a_bell_is_heard_however_often_it_rings() -> None:
-    bell = bell_class()()
+    bell = primitives().bell()
     heard: list[int] = []
 
     async def listen() -> None:
@@ -131,7 +131,7 @@ async def test_a_bell_is_heard_however_often_it_rings() -> None:
 
 
 async def test_a_bell_may_ring_for_somebody_who_left() -> None:
-    bell = bell_class()()
+    bell = primitives().bell()
     with anyio.move_on_after(0):
         await bell.wait()
     bell.set()

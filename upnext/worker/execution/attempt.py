@@ -9,12 +9,13 @@ from math import inf
 from time import perf_counter
 
 import anyio
-from attrs import define
+from attrs import define, field
 
 from upnext.contracts.codec import decode_failure
 from upnext.model.job import Job
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.status import CancelReason
+from upnext.redis.loops import Primitives, primitives
 from upnext.tasks.context import Context, Host, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.worker.execution import verdict
@@ -48,6 +49,7 @@ class Attempt:
     """Those for after the attempt; `on_start` is a part of `invoke`."""
     host: Host | None = None
     """Has what its jobs say written; None: nobody listens."""
+    loop: Primitives = field(factory=primitives, init=False)
 
     async def run(self, job: Job, slot: SlotHolder, settle: Callable[[Outcome], None]) -> None:
         """Run the job once, and say what is to become of it.
@@ -60,11 +62,11 @@ class Attempt:
         Cancelling it (a hard stop) cancels the function and hands the job back. A function that
         is over already is settled as it ended.
         """
-        now = anyio.current_time()
+        now = self.loop.time()
         context = Context.of(job, self.definition, self.clock.store_time(now), slot, self.host)
         token = current_context.set(context)
         limit, at_limit = self._limit(job, now)
-        attempted = self.running.begin(job, anyio.CancelScope(deadline=limit))
+        attempted = self.running.begin(job, self.loop.scope(deadline=limit))
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s (%s): attempt %d starts", job.function, job.id, job.attempt)
         over, settled, outcome = False, False, None
@@ -142,7 +144,7 @@ class Attempt:
 
     def _left(self, deadline: int) -> float:
         """Seconds until a time of the store's clock."""
-        return self.clock.loop_time(deadline) - anyio.current_time()
+        return self.clock.loop_time(deadline) - self.loop.time()
 
     def _raised(self, job: Job, error: BaseException, duration: int) -> Outcome:
         definition = self.definition

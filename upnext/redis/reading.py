@@ -1,0 +1,179 @@
+"""Wait for what a server says: one caller at a time, until a moment that others may move."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Future, TimerHandle, get_running_loop
+from math import inf
+from typing import Protocol
+
+import anyio
+from anyio.abc import ByteStream
+from sniffio import thread_local as sniffed
+
+from upnext.redis.direct import CHUNK, DirectStream
+from upnext.redis.loops import primitives
+
+
+class Reading(Protocol):
+    """How the one who reads waits."""
+
+    deadline: float
+    """When the present wait ends, or the last one was to end, on the event loop's clock."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody waits."""
+        ...
+
+    async def receive(self, deadline: float) -> bytes | None:
+        """Wait for some bytes; None: it is later than the deadline, or somebody said `look_up`.
+
+        Raises:
+            OSError and what AnyIO's streams raise: the connection is lost.
+
+        Cancelling this loses nothing.
+        """
+        ...
+
+    def extend(self, deadline: float) -> None:
+        """Let the present wait end later."""
+        ...
+
+    def look_up(self) -> None:
+        """End the present wait, if there is one."""
+        ...
+
+    def close(self) -> None:
+        """The stream is about to be closed."""
+        ...
+
+
+def reading(stream: ByteStream) -> Reading:
+    """What fits a stream and this event loop."""
+    if isinstance(stream, DirectStream) and sniffed.name != "trio":
+        loop = get_running_loop()
+        try:
+            loop.remove_reader(stream)
+        except NotImplementedError:  # a loop that cannot watch sockets, as on Windows
+            return _ScopedReading(stream)
+        return _WatchedReading(stream, loop)
+    return _ScopedReading(stream)
+
+
+class _ScopedReading:
+    """By a cancel scope: for any stream."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.deadline = inf
+        self._stream = stream
+        self._direct = stream if isinstance(stream, DirectStream) else None
+        self._new_scope = primitives().scope
+        self._scope: anyio.CancelScope | None = None
+
+    @property
+    def waiting(self) -> bool:
+        return self._scope is not None
+
+    async def receive(self, deadline: float) -> bytes | None:
+        self.deadline, data = deadline, None
+        try:
+            with self._new_scope(deadline=deadline) as self._scope:
+                if self._direct is None:
+                    return await self._stream.receive(CHUNK)
+                await self._direct.readable()
+                data = self._direct.receive_now()
+        finally:
+            self._scope = None
+        return data
+
+    def extend(self, deadline: float) -> None:
+        self.deadline = deadline
+        if self._scope is not None:
+            self._scope.deadline = deadline
+
+    def look_up(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def close(self) -> None:
+        pass  # closing the stream ends the wait
+
+
+class _WatchedReading:
+    """By the event loop's watch on the socket, which stays from one wait to the next.
+
+    `anyio.wait_readable` on asyncio begins and ends it for each wait, and the cancel scope around
+    it takes part in the bookkeeping of all others: together dearer than all else that a command
+    costs here.
+    """
+
+    def __init__(self, stream: DirectStream, loop: AbstractEventLoop) -> None:
+        self.deadline = inf
+        self._stream = stream
+        self._loop = loop
+        self._future: Future[None] | None = None
+        self._watching = False
+        self._stale = False
+        """Nobody waited the last time that there was something to read."""
+        self._alarm: TimerHandle | None = None
+        """Rings at the deadline, or before it and then sets another one."""
+
+    @property
+    def waiting(self) -> bool:
+        return self._future is not None
+
+    async def receive(self, deadline: float) -> bytes | None:
+        self.deadline = deadline
+        self._stale = False
+        if not self._watching:
+            self._loop.add_reader(self._stream, self._on_readable)
+            self._watching = True
+        if self._alarm is None or self._alarm.when() > deadline:
+            self._set_alarm()
+        self._future = Future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+        return self._stream.receive_now()
+
+    def extend(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def look_up(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._unwatch()
+        self.look_up()
+
+    def _on_readable(self) -> None:
+        if self._future is not None:
+            self.look_up()
+        elif self._stale:  # whoever reads next looks first, and then asks again
+            self._unwatch()
+        else:  # most likely somebody was woken and is about to read it
+            self._stale = True
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._loop.remove_reader(self._stream)
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(self.deadline, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        if self._future is None:
+            return
+        if self.deadline > self._loop.time():
+            self._set_alarm()
+        else:
+            self.look_up()
