@@ -93,7 +93,19 @@ class Connection:
     def expect_within(self, timeout: float) -> None:
         """Replies are due from now on; tell whoever reads already."""
         self.silent_since = self.loop.time()
-        self.reads.extend(self.silent_since + timeout)
+        self.reads.set_deadline(self.silent_since + timeout)
+
+    def heard(self, timeout: float, keepalive: float) -> None:
+        """The server said something: silence counts from now on, for whoever reads on."""
+        self.doubted = False
+        if self.pipeline.unheard:
+            self.retiring = True
+        if self.retiring:
+            self.reads.look_up()
+        elif self.pipeline:
+            self.expect_within(timeout)
+        else:
+            self.reads.set_deadline(self.loop.time() + keepalive)
 
     def is_spent(self) -> bool:
         """Nothing may be sent here any more, and nothing is to come."""

@@ -9,6 +9,7 @@ that leaves, for whatever reason, wakes a parked one if it leaves a role vacant.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -223,29 +224,31 @@ class Exchange:
             if waiter.done or connection is not self._connection or self._is_to_write(connection):
                 return
             data = connection.receive_now()
-            if data is None:
-                data = await self._wait(connection, waiter)
             if data is not None:
                 self._dispatch(connection, data)
-                if not waiter.done:
-                    # Trio shuffles a turn: those who were woken have one to themselves.
-                    await self._loop.turn()
+            elif not await self._wait(connection, waiter):
+                return
+            if not waiter.done:
+                # Trio shuffles a turn: those who were woken have one to themselves.
+                await self._loop.turn()
         except LOST as error:
             await self._give_up(connection, self._outcome_unknown(error))
         finally:
             connection.reading = False
 
-    async def _wait(self, connection: Connection, waiter: Waiter) -> bytes | None:
-        """Wait for something to read; None when there was a reason to look up from that."""
+    async def _wait(self, connection: Connection, waiter: Waiter) -> bool:
+        """Wait for something to read; False when there was a reason to look up from that."""
         reads = connection.reads
+        deadline = connection.silence_ends(self._timeout, self._keepalive)
         waiter.on_resume = reads.look_up
         try:
-            data = await reads.receive(connection.silence_ends(self._timeout, self._keepalive))
+            if await reads.hear(deadline, partial(self._dispatch, connection)):
+                return True
         finally:
             waiter.on_resume = None
-        if data is None and self._loop.time() >= reads.deadline:
+        if not waiter.done and self._loop.time() >= reads.deadline:
             await self._on_silence(connection)
-        return data
+        return False
 
     def _is_to_write(self, connection: Connection) -> bool:
         unsent = self._unsent.slots
@@ -328,17 +331,13 @@ class Exchange:
 
     def _dispatch(self, connection: Connection, data: bytes) -> None:
         self._reads += 1
-        connection.doubted = False
         pipeline = connection.pipeline
         for reply in connection.replies(data):
             if type(reply) is PushNotification:
                 self._take_push(connection, reply)
             else:
                 pipeline.accept(reply)
-        if pipeline:
-            connection.silent_since = self._loop.time()
-        if pipeline.unheard:
-            connection.retiring = True
+        connection.heard(self._timeout, self._keepalive)
 
     def _take_push(self, connection: Connection, push: list[Any]) -> None:
         kind: bytes = push[0]

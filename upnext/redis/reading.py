@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, TimerHandle, get_running_loop
+from collections.abc import Callable
+from contextvars import Context
 from math import inf
 from typing import Protocol
 
 import anyio
 from anyio.abc import ByteStream
+from sniffio import current_async_library_cvar
 from sniffio import thread_local as sniffed
 
 from upnext.redis.direct import CHUNK, DirectStream
@@ -25,18 +28,27 @@ class Reading(Protocol):
         """Whether somebody waits."""
         ...
 
-    async def receive(self, deadline: float) -> bytes | None:
-        """Wait for some bytes; None: it is later than the deadline, or somebody said `look_up`.
+    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> bool:
+        """Wait for some bytes, and have them taken.
+
+        Args:
+            deadline: When to give up, on the event loop's clock.
+            take: Given the bytes; on some event loops between two tasks, and then again and again
+                until somebody says `look_up`.
+
+        Returns:
+            Whether something was taken that ended the wait. Else it is later than the deadline, or
+            somebody said `look_up`.
 
         Raises:
-            OSError and what AnyIO's streams raise: the connection is lost.
+            What `take` raises; OSError and what AnyIO's streams raise: the connection is lost.
 
         Cancelling this loses nothing.
         """
         ...
 
-    def extend(self, deadline: float) -> None:
-        """Let the present wait end later."""
+    def set_deadline(self, deadline: float) -> None:
+        """Let the present wait end at another time."""
         ...
 
     def look_up(self) -> None:
@@ -74,19 +86,22 @@ class _ScopedReading:
     def waiting(self) -> bool:
         return self._scope is not None
 
-    async def receive(self, deadline: float) -> bytes | None:
+    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> bool:
         self.deadline, data = deadline, None
         try:
             with self._new_scope(deadline=deadline) as self._scope:
                 if self._direct is None:
-                    return await self._stream.receive(CHUNK)
-                await self._direct.readable()
-                data = self._direct.receive_now()
+                    data = await self._stream.receive(CHUNK)
+                else:
+                    await self._direct.readable()
+                    data = self._direct.receive_now()
         finally:
             self._scope = None
-        return data
+        if data is not None:
+            take(data)
+        return data is not None
 
-    def extend(self, deadline: float) -> None:
+    def set_deadline(self, deadline: float) -> None:
         self.deadline = deadline
         if self._scope is not None:
             self._scope.deadline = deadline
@@ -104,14 +119,22 @@ class _WatchedReading:
 
     `anyio.wait_readable` on asyncio begins and ends it for each wait, and the cancel scope around
     it takes part in the bookkeeping of all others: together dearer than all else that a command
-    costs here.
+    costs here. What comes is taken as soon as the loop sees it, which spares those whom it is for
+    a turn, and whoever waits for something else their waking up.
     """
 
     def __init__(self, stream: DirectStream, loop: AbstractEventLoop) -> None:
         self.deadline = inf
         self._stream = stream
         self._loop = loop
+        self._context = Context()
+        """Of those who take what comes. That of the task which happens to wait is its own; and
+        between two tasks AnyIO knows the loop by this alone."""
+        self._context.run(current_async_library_cvar.set, "asyncio")
         self._future: Future[None] | None = None
+        self._take: Callable[[bytes], None] = _nobody
+        self._failure: Exception | None = None
+        """What whoever waits next has to hear."""
         self._watching = False
         self._stale = False
         """Nobody waited the last time that there was something to read."""
@@ -122,29 +145,33 @@ class _WatchedReading:
     def waiting(self) -> bool:
         return self._future is not None
 
-    async def receive(self, deadline: float) -> bytes | None:
-        self.deadline = deadline
-        self._stale = False
+    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> bool:
+        self._take, self._stale = take, False
         if not self._watching:
-            self._loop.add_reader(self._stream, self._on_readable)
+            self._context.run(self._loop.add_reader, self._stream, self._on_readable)
             self._watching = True
-        if self._alarm is None or self._alarm.when() > deadline:
-            self._set_alarm()
         self._future = Future()
+        self.set_deadline(deadline)
         try:
-            await self._future
+            if self._failure is None:
+                await self._future
         finally:
-            self._future = None
-        return self._stream.receive_now()
+            self._future, self._take = None, _nobody
+        if self._failure is not None:
+            raise self._failure
+        return False
 
-    def extend(self, deadline: float) -> None:
+    def set_deadline(self, deadline: float) -> None:
         self.deadline = deadline
+        if self._future is not None and (self._alarm is None or self._alarm.when() > deadline):
+            self._set_alarm()
 
     def look_up(self) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
     def close(self) -> None:
+        self._failure = anyio.ClosedResourceError()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -153,7 +180,13 @@ class _WatchedReading:
 
     def _on_readable(self) -> None:
         if self._future is not None:
-            self.look_up()
+            try:
+                if (data := self._stream.receive_now()) is not None:
+                    self._take(data)
+            except Exception as error:
+                self._failure = error
+                self._unwatch()
+                self.look_up()
         elif self._stale:  # whoever reads next looks first, and then asks again
             self._unwatch()
         else:  # most likely somebody was woken and is about to read it
@@ -177,3 +210,7 @@ class _WatchedReading:
             self._set_alarm()
         else:
             self.look_up()
+
+
+def _nobody(data: bytes) -> None:
+    raise AssertionError("nobody takes what was read")

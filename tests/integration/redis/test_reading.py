@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
 import pytest
 from anyio.abc import ByteStream, SocketStream
+from redis.exceptions import InvalidResponse
+from sniffio import current_async_library
 
 from upnext.redis.connection import LOST
 from upnext.redis.direct import DirectStream
@@ -18,6 +21,8 @@ FAR = 3600.0
 """Seconds that no test takes."""
 
 Other = socket.socket
+
+mine: ContextVar[str] = ContextVar("mine")
 Heard = list[bytes | None]
 
 
@@ -52,11 +57,13 @@ async def receiving(reads: Reading, deadline: float | None = None) -> AsyncItera
     heard: Heard = []
     until = anyio.current_time() + FAR if deadline is None else deadline
 
-    async def receive() -> None:
-        data = await reads.receive(until)
-        if data is None and reads.deadline <= anyio.current_time():
-            data = b"late"
+    def take(data: bytes) -> None:
         heard.append(data)
+        reads.look_up()
+
+    async def receive() -> None:
+        if not await reads.hear(until, take) and not heard:
+            heard.append(b"late" if reads.deadline <= anyio.current_time() else None)
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
@@ -109,7 +116,7 @@ async def test_a_wait_that_ends_sooner_than_the_last_one(pair: Pair) -> None:
 async def test_the_deadline_can_be_put_off(pair: Pair) -> None:
     reads, _, theirs = pair
     async with receiving(reads, anyio.current_time() + 0.05) as heard:
-        reads.extend(anyio.current_time() + FAR)
+        reads.set_deadline(anyio.current_time() + FAR)
         await anyio.sleep(0.1)
         assert heard == []
         theirs.send(b"one")
@@ -130,21 +137,22 @@ async def test_who_waits_can_be_told_to_look_up(pair: Pair) -> None:
 
 async def test_a_wait_that_is_cancelled_loses_nothing(pair: Pair) -> None:
     reads, _, theirs = pair
+    taken: list[bytes] = []
     with anyio.move_on_after(0.01) as scope:
-        await reads.receive(anyio.current_time() + FAR)
+        await reads.hear(anyio.current_time() + FAR, taken.append)
     assert scope.cancelled_caught
     assert not reads.waiting
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
-            group.start_soon(reads.receive, anyio.current_time() + FAR)
+            group.start_soon(reads.hear, anyio.current_time() + FAR, taken.append)
             await anyio.wait_all_tasks_blocked()
             theirs.send(b"one")
             scope.cancel()
-    heard: Heard = []
-    while heard in ([], [None]):
+    if not taken:
         async with receiving(reads) as heard:
             pass
-    assert heard == [b"one"]
+        assert heard == [b"one"]
+    assert taken in ([], [b"one"])
 
 
 async def test_the_end_is_heard(pair: Pair) -> None:
@@ -160,3 +168,42 @@ async def test_closing_it_ends_the_wait(pair: Pair) -> None:
         async with receiving(reads):
             reads.close()
             await anyio.aclose_forcefully(stream)
+
+
+async def test_the_wait_can_be_made_shorter(pair: Pair) -> None:
+    reads, _, _ = pair
+    async with receiving(reads) as heard:
+        reads.set_deadline(anyio.current_time() + 0.01)
+    assert heard == [b"late"]
+
+
+async def test_who_takes_it_may_find_it_damaged(pair: Pair) -> None:
+    reads, _, theirs = pair
+
+    def take(data: bytes) -> None:
+        raise InvalidResponse(data)
+
+    with pytest.RaisesGroup(InvalidResponse, flatten_subgroups=True), anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(reads.hear, anyio.current_time() + FAR, take)
+            await anyio.wait_all_tasks_blocked()
+            theirs.send(b"?")
+
+
+async def test_who_takes_it_does_not_see_what_is_the_waiting_tasks_own(pair: Pair) -> None:
+    """On a loop where what comes is taken between tasks; and AnyIO knows the loop there."""
+    reads, stream, theirs = pair
+    seen: list[tuple[str, float]] = []
+    mine.set("the task's")
+
+    def take(data: bytes) -> None:
+        seen.append((mine.get("nobody's"), anyio.current_time()))
+        reads.look_up()
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(reads.hear, anyio.current_time() + FAR, take)
+            await anyio.wait_all_tasks_blocked()
+            theirs.send(b"one")
+    between = isinstance(stream, DirectStream) and current_async_library() == "asyncio"
+    assert [whose for whose, _ in seen] == ["nobody's" if between else "the task's"]
