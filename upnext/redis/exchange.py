@@ -224,10 +224,10 @@ class Exchange:
             if waiter.done or connection is not self._connection or self._is_to_write(connection):
                 return
             data = connection.receive_now()
-            if data is not None:
-                self._dispatch(connection, data)
-            elif not await self._wait(connection, waiter):
+            if data is None:
+                await self._wait(connection, waiter)
                 return
+            self._dispatch(connection, data)
             if not waiter.done:
                 # Trio shuffles a turn: those who were woken have one to themselves.
                 await self._loop.turn()
@@ -236,19 +236,17 @@ class Exchange:
         finally:
             connection.reading = False
 
-    async def _wait(self, connection: Connection, waiter: Waiter) -> bool:
-        """Wait for something to read; False when there was a reason to look up from that."""
+    async def _wait(self, connection: Connection, waiter: Waiter) -> None:
+        """Wait for something to read, until there is a reason to look up from that."""
         reads = connection.reads
         deadline = connection.silence_ends(self._timeout, self._keepalive)
         waiter.on_resume = reads.look_up
         try:
-            if await reads.hear(deadline, partial(self._dispatch, connection)):
-                return True
+            await reads.hear(deadline, partial(self._dispatch, connection))
         finally:
             waiter.on_resume = None
         if not waiter.done and self._loop.time() >= reads.deadline:
             await self._on_silence(connection)
-        return False
 
     def _is_to_write(self, connection: Connection) -> bool:
         unsent = self._unsent.slots

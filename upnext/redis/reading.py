@@ -28,17 +28,12 @@ class Reading(Protocol):
         """Whether somebody waits."""
         ...
 
-    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> bool:
-        """Wait for some bytes, and have them taken.
+    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> None:
+        """Have what comes taken, until somebody says `look_up` or it is later than the deadline.
 
         Args:
             deadline: When to give up, on the event loop's clock.
-            take: Given the bytes; on some event loops between two tasks, and then again and again
-                until somebody says `look_up`.
-
-        Returns:
-            Whether something was taken that ended the wait. Else it is later than the deadline, or
-            somebody said `look_up`.
+            take: Given the bytes, as often as some come; on some event loops between two tasks.
 
         Raises:
             What `take` raises; OSError and what AnyIO's streams raise: the connection is lost.
@@ -79,35 +74,47 @@ class _ScopedReading:
         self.deadline = inf
         self._stream = stream
         self._direct = stream if isinstance(stream, DirectStream) else None
-        self._new_scope = primitives().scope
+        self._loop = primitives()
         self._scope: anyio.CancelScope | None = None
+        self._up = False
+        """Somebody said so during the present wait."""
+        self._taking = False
+        """Whoever waits is awake, and looks up by itself."""
 
     @property
     def waiting(self) -> bool:
         return self._scope is not None
 
-    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> bool:
-        self.deadline, data = deadline, None
+    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> None:
+        self.deadline, self._up = deadline, False
         try:
-            with self._new_scope(deadline=deadline) as self._scope:
-                if self._direct is None:
-                    data = await self._stream.receive(CHUNK)
-                else:
-                    await self._direct.readable()
-                    data = self._direct.receive_now()
+            while not self._up:
+                with self._loop.scope(deadline=self.deadline) as self._scope:
+                    while not self._up:
+                        if (data := await self._receive()) is not None:
+                            self._taking = True
+                            take(data)
+                            self._taking = False
+                if self._loop.time() >= self.deadline:
+                    return
         finally:
-            self._scope = None
-        if data is not None:
-            take(data)
-        return data is not None
+            self._scope, self._taking = None, False
+
+    async def _receive(self) -> bytes | None:
+        if self._direct is None:
+            return await self._stream.receive(CHUNK)
+        await self._direct.readable()
+        return self._direct.receive_now()
 
     def set_deadline(self, deadline: float) -> None:
         self.deadline = deadline
-        if self._scope is not None:
+        # To put off a scope's end is dear on Trio. It ends as it would have, and another begins.
+        if self._scope is not None and deadline < self._scope.deadline:
             self._scope.deadline = deadline
 
     def look_up(self) -> None:
-        if self._scope is not None:
+        self._up = True
+        if self._scope is not None and not self._taking:
             self._scope.cancel()
 
     def close(self) -> None:
@@ -145,7 +152,7 @@ class _WatchedReading:
     def waiting(self) -> bool:
         return self._future is not None
 
-    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> bool:
+    async def hear(self, deadline: float, take: Callable[[bytes], None]) -> None:
         self._take, self._stale = take, False
         if not self._watching:
             self._context.run(self._loop.add_reader, self._stream, self._on_readable)
@@ -159,7 +166,6 @@ class _WatchedReading:
             self._future, self._take = None, _nobody
         if self._failure is not None:
             raise self._failure
-        return False
 
     def set_deadline(self, deadline: float) -> None:
         self.deadline = deadline

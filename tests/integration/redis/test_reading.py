@@ -62,7 +62,8 @@ async def receiving(reads: Reading, deadline: float | None = None) -> AsyncItera
         reads.look_up()
 
     async def receive() -> None:
-        if not await reads.hear(until, take) and not heard:
+        await reads.hear(until, take)
+        if not heard:
             heard.append(b"late" if reads.deadline <= anyio.current_time() else None)
 
     with anyio.fail_after(10):

@@ -223,7 +223,7 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
     end
   end
 
-  local lanes = redis.call('ZREVRANGE', P .. 'lanes', 0, -1)
+  local lanes = redis.call('ZREVRANGE', P .. 'lanes', '0', '-1')
   local keyed = false
   if lanes[1] == GATE then
     if pushing or want < 1 then return jobs, false, {} end
