@@ -52,7 +52,7 @@ class Connection:
         doubted: Nothing came in time; one more short read decides. Written by whoever reads.
         writing: Somebody writes for all. Set and cleared by that caller.
         gathering: Somebody is about to, when others had a turn to join. As above.
-        reads: How the one who reads waits.
+        incoming: How the one who reads waits.
         loop: What the event loop has to offer.
         silent_since: When the server last said something while more was due, or was first asked
             after that.
@@ -66,7 +66,7 @@ class Connection:
         self.doubted = False
         self.writing = False
         self.gathering = False
-        self.reads = reading(stream)
+        self.incoming = reading(stream)
         self.loop = primitives()
         self.silent_since = 0.0
         self.retiring = False
@@ -93,7 +93,7 @@ class Connection:
     def expect_within(self, timeout: float) -> None:
         """Replies are due from now on; tell whoever reads already."""
         self.silent_since = self.loop.time()
-        self.reads.set_deadline(self.silent_since + timeout)
+        self.incoming.set_deadline(self.silent_since + timeout)
 
     def heard(self, timeout: float, keepalive: float) -> None:
         """The server said something: silence counts from now on, for whoever reads on."""
@@ -101,11 +101,11 @@ class Connection:
         if self.pipeline.unheard:
             self.retiring = True
         if self.retiring:
-            self.reads.look_up()
+            self.incoming.look_up()
         elif self.pipeline:
             self.expect_within(timeout)
         else:
-            self.reads.set_deadline(self.loop.time() + keepalive)
+            self.incoming.set_deadline(self.loop.time() + keepalive)
 
     def is_spent(self) -> bool:
         """Nothing may be sent here any more, and nothing is to come."""
@@ -139,7 +139,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close the socket without ceremony; whoever reads or writes on it fails now."""
-        self.reads.close()
+        self.incoming.close()
         # A shield, because whoever has to close it may itself be cancelled already, and the
         # socket would leak.
         with anyio.move_on_after(CLOSE_LIMIT, shield=True):

@@ -238,14 +238,14 @@ class Exchange:
 
     async def _wait(self, connection: Connection, waiter: Waiter) -> None:
         """Wait for something to read, until there is a reason to look up from that."""
-        reads = connection.reads
+        incoming = connection.incoming
         deadline = connection.silence_ends(self._timeout, self._keepalive)
-        waiter.on_resume = reads.look_up
+        waiter.on_resume = incoming.look_up
         try:
-            await reads.hear(deadline, partial(self._dispatch, connection))
+            await incoming.hear(deadline, partial(self._dispatch, connection))
         finally:
             waiter.on_resume = None
-        if not waiter.done and self._loop.time() >= reads.deadline:
+        if not waiter.done and self._loop.time() >= incoming.deadline:
             await self._on_silence(connection)
 
     def _is_to_write(self, connection: Connection) -> bool:
@@ -310,7 +310,7 @@ class Exchange:
             # With nobody parked it is the reader itself whose command is not sent yet: it
             # came while another one wrote. Let it look up from the socket.
             if not self._resume_one():
-                connection.reads.look_up()
+                connection.incoming.look_up()
         elif not connection.reading:
             self._resume_one()
 

@@ -154,18 +154,17 @@ class _WatchedReading:
 
     async def hear(self, deadline: float, take: Callable[[bytes], None]) -> None:
         self._take, self._stale = take, False
-        if not self._watching:
-            self._context.run(self._loop.add_reader, self._stream, self._on_readable)
-            self._watching = True
         self._future = Future()
-        self.set_deadline(deadline)
         try:
             if self._failure is None:
+                self._watch()
+                self.set_deadline(deadline)
                 await self._future
         finally:
             self._future, self._take = None, _nobody
         if self._failure is not None:
-            raise self._failure
+            failure, self._failure = self._failure, None
+            raise failure
 
     def set_deadline(self, deadline: float) -> None:
         self.deadline = deadline
@@ -197,6 +196,11 @@ class _WatchedReading:
             self._unwatch()
         else:  # most likely somebody was woken and is about to read it
             self._stale = True
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._context.run(self._loop.add_reader, self._stream, self._on_readable)
+            self._watching = True
 
     def _unwatch(self) -> None:
         if self._watching:

@@ -189,6 +189,9 @@ async def test_who_takes_it_may_find_it_damaged(pair: Pair) -> None:
             group.start_soon(reads.hear, anyio.current_time() + FAR, take)
             await anyio.wait_all_tasks_blocked()
             theirs.send(b"?")
+    async with receiving(reads) as heard:  # whoever goes on all the same
+        theirs.send(b"one")
+    assert heard == [b"one"]
 
 
 async def test_who_takes_it_does_not_see_what_is_the_waiting_tasks_own(pair: Pair) -> None:
