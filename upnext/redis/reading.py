@@ -188,7 +188,7 @@ class _WatchedReading:
             try:
                 if (data := self._stream.receive_now()) is not None:
                     self._take(data)
-            except Exception as error:
+            except Exception as error:  # whatever it is, whoever waits raises it
                 self._failure = error
                 self._unwatch()
                 self.look_up()

@@ -13,6 +13,7 @@ from redis import exceptions as known
 
 from tests.support.cancel import cancel_everywhere
 from tests.support.servers import RedisServer, free_port
+from upnext.redis.exchange import FULL
 from upnext.redis.link import Link, Waiter
 
 MakeLink = Callable[..., Link]
@@ -40,6 +41,18 @@ async def test_replies_come_as_resp3_has_them(any_server: RedisServer, make_link
     large = b"x" * 3_000_000
     await link.execute("SET", "large", large)
     assert await link.execute("GET", "large") == large
+
+
+async def test_a_command_that_fills_a_write_waits_for_nobody_to_join(
+    any_server: RedisServer, make_link: MakeLink
+) -> None:
+    link = make_link(any_server.url)
+    await link.execute("PING")
+    before = link.statistics().writes
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(link.execute, "ECHO", "x" * FULL)
+    assert link.statistics().writes - before == 3
 
 
 async def test_a_subscription_and_its_message_share_the_socket(

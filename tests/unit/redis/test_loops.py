@@ -135,3 +135,29 @@ async def test_a_bell_may_ring_for_somebody_who_left() -> None:
     with anyio.move_on_after(0):
         await bell.wait()
     bell.set()
+
+
+async def test_a_turn_lets_others_run_and_can_be_cancelled() -> None:
+    turn, ran = primitives().turn, list[int]()
+
+    async def other() -> None:
+        ran.append(1)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(other)
+        await turn()
+        assert ran == [1]
+        group.cancel_scope.cancel()
+        for _ in range(3):
+            await turn()
+        pytest.fail("nothing was cancelled")
+
+
+async def test_a_scope_ends_by_the_loops_clock() -> None:
+    loop = primitives()
+    before = anyio.current_time()
+    now = loop.time()
+    assert before <= now <= anyio.current_time()
+    with loop.scope(deadline=now + 0.01) as scope:
+        await anyio.sleep_forever()
+    assert scope.cancelled_caught
