@@ -30,7 +30,7 @@ class Queue:
         fields = {"arguments": b"{}"} | fields
         job = NewJob(id=new_job_id(function_tag(function)), function=function, **fields)
         calls = enqueue_calls(self.keys, self.bounds, [job])
-        (answer,) = parse_enqueued(self._caller.call_many(calls))
+        (answer,) = parse_enqueued([job], self._caller.call_many(calls))
         assert not isinstance(answer, Exception)
         return answer.id
 

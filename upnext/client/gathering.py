@@ -44,6 +44,8 @@ class Gathering:
         self._store = store
         self._open: _Party | None = None
         """Those who are not sent yet; whoever comes joins them."""
+        self._company = False
+        """Whether somebody joined the last one who waited for that."""
 
     async def submit(self, job: NewJob) -> Enqueued:
         """Have a job accepted, alone or with others.
@@ -55,24 +57,28 @@ class Gathering:
         Cancelled, it may or may not have been accepted; the others' jobs are all the same.
         """
         party = self._open
-        if len(job.arguments) > LARGE or (party is None and not self._store.busy):
+        alone = party is None and not (self._company or self._store.busy)
+        if alone or len(job.arguments) > LARGE:
             [answer] = await self._store.enqueue((job,))
-        elif party is None or len(party.waiting) >= MOST:
+        elif party is None or len(party.bells) >= MOST:
             answer = await self._lead(job)
         else:  # the most usual case where it matters, so no call more than it takes
-            bell = party.waiting[job] = party.loop.bell()
+            bell = party.loop.bell()
+            party.bells.append(bell)
+            party.jobs.append(job)
+            place = len(party.bells)
             try:
                 await bell.wait()
             finally:
                 if not party.sent:
-                    del party.waiting[job]
-            answer = party.answers.get(job) or await self._retry(party, job)
+                    party.jobs[place] = None
+            answer = party.answers[place] if party.answers else await self._retry(party, job)
         if isinstance(answer, JobRefusedError):
             raise answer
         return answer
 
     async def _lead(self, job: NewJob) -> Answer:
-        party = self._open = _Party()
+        party = self._open = _Party(job)
         try:
             try:
                 # The requests of one turn of the loop need two to get to their handlers.
@@ -81,18 +87,15 @@ class Gathering:
             finally:
                 if self._open is party:
                     self._open = None
-            party.sent = True
-            # Those of one function are one call.
-            jobs = sorted((job, *party.waiting), key=attrgetter("function"))
-            answers = await self._store.enqueue(jobs)
-            party.answers = dict(zip(jobs, answers, strict=True))
+            party.sent, self._company = True, bool(party.bells)
+            await party.send(self._store)
         except (known.ConnectionError, known.TimeoutError) as error:
             party.error = error
             raise
         finally:
-            for bell in party.waiting.values():
+            for bell in party.bells:
                 bell.set()
-        return party.answers[job]
+        return party.answers[0]
 
     async def _retry(self, party: _Party, job: NewJob) -> Answer:
         if (error := party.error) is not None:  # nobody else need wait for the server as long
@@ -106,14 +109,26 @@ class Gathering:
 class _Party:
     """Some submits that go together; the first one's caller sends for all."""
 
-    __slots__ = ("answers", "error", "loop", "sent", "waiting")
+    __slots__ = ("answers", "bells", "error", "jobs", "loop", "sent")
 
-    def __init__(self) -> None:
+    def __init__(self, job: NewJob) -> None:
         self.loop = primitives()
-        self.waiting: dict[NewJob, Bell] = {}
-        """Who joined, in order. Who leaves before it is sent takes his job out."""
-        self.answers: dict[NewJob, Answer] = {}
-        """What became of all jobs; empty when the call failed."""
+        self.jobs: list[NewJob | None] = [job]
+        """One of each caller, the leader's first; None: he left before it was sent."""
+        self.bells: list[Bell] = []
+        """What each but the leader waits for."""
+        self.answers: Sequence[Answer] = ()
+        """What became of the jobs; empty when the call failed."""
         self.sent = False
         self.error: known.RedisError | None = None
         """Why the queue could not be reached."""
+
+    async def send(self, store: Acceptor) -> None:
+        """Have the jobs accepted, those of one function in one call."""
+        jobs = sorted(filter(None, self.jobs), key=attrgetter("function"))
+        answers = await store.enqueue(jobs)
+        if jobs != self.jobs:
+            of_job = dict(zip(jobs, answers, strict=True))
+            # Nobody asks for the answer of one who left.
+            answers = [of_job[job or jobs[0]] for job in self.jobs]
+        self.answers = answers

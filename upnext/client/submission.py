@@ -33,9 +33,8 @@ def new_job(
         budget: Milliseconds that the caller has left; the earlier limit counts.
     """
     job_id = new_job_id(definition.tag)
-    job = NewJob(
-        id=job_id, function=definition.name, arguments=arguments, root_id=job_id, waiter=waiter
-    )
+    job = NewJob(job_id, definition.name, arguments)
+    job.root_id, job.waiter, job.budget = job_id, waiter, budget
     if options.marks_job:
         job.priority, job.key = options.priority, options.key
         job.delay, job.at, job.deadline = options.delay, options.at, options.deadline
@@ -44,8 +43,7 @@ def new_job(
         _make_child(job, context)
     if options.budget is not None or request_deadline.get() is not None:
         every = (budget, options.budget, inherited_budget())
-        budget = min(one for one in every if one is not None)
-    job.budget = budget
+        job.budget = min(one for one in every if one is not None)
     return job
 
 

@@ -14,9 +14,12 @@ LOWEST_PRIORITY = -9
 HIGHEST_PRIORITY = 9
 
 
-@define(kw_only=True, eq=False)  # not frozen: bulk submits make many
+@define(eq=False)  # not frozen: bulk submits make many
 class NewJob:
-    """What a producer hands to the queue. All times are in milliseconds."""
+    """What a producer hands to the queue. All times are in milliseconds.
+
+    Name what you set, but for the first three.
+    """
 
     id: str
     function: str
@@ -52,6 +55,21 @@ class NewJob:
     @property
     def tag(self) -> str:
         return function_tag(self.function)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is as most are: a call, and nothing more is to be said of it."""
+        return (
+            self.delay is None
+            and self.budget is None
+            and self.deadline is None
+            and self.at is None
+            and self.dedupe is None
+            and self.caching is None
+            and not (self.priority or self.key or self.parent_id or self.source)
+            and not (self.waiter or self.limit_keys or self.path)
+            and self.root_id in ("", self.id)
+        )
 
 
 @define  # not frozen, as above

@@ -91,7 +91,7 @@ class BlockingStore:
                 )
                 self._families.add(job.function)
         calls = enqueue_calls(self.keys, self.bounds, jobs)
-        return parse_enqueued(self._call.call_many(calls, idempotent=True))
+        return parse_enqueued(jobs, self._call.call_many(calls, idempotent=True))
 
     def send(self, events: Sequence[NewEvent]) -> list[Sent | EventRefusedError]:
         """Store events; one answer each, in order. Sent again safely: ids make it so."""

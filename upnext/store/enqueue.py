@@ -25,16 +25,20 @@ def enqueue_calls(keys: Keys, bounds: Bounds, jobs: Sequence[NewJob]) -> list[Ca
             end += 1
         arguments: list[Any] = [*bounds.of_submits, function]
         for job in jobs[start:end]:
-            arguments += (job.id, job.arguments)
-            arguments += _rest(job)
+            if job.is_plain:
+                arguments += (job.id, job.arguments, "")
+            else:
+                arguments += (job.id, job.arguments, "more")
+                arguments += _more(job)
         calls.append(Call("enqueue", (keys.function(function),), arguments))
         start = end
     return calls
 
 
-def _rest(job: NewJob) -> tuple[Any, ...]:
-    """What makes this more than a plain job, if anything does."""
-    rest = (
+def _more(job: NewJob) -> list[Any]:
+    """What makes this more than a plain job."""
+    words = _extras(job)
+    return [
         job.priority or "",
         "" if job.delay is None else job.delay,
         "" if job.at is None else job.at,
@@ -47,11 +51,9 @@ def _rest(job: NewJob) -> tuple[Any, ...]:
         job.waiter,
         job.limit_keys,
         job.path,
-    )
-    if job.dedupe is None and job.caching is None:
-        return ("more", *rest, 0) if rest != _PLAIN else ("",)
-    words = _extras(job)
-    return ("more", *rest, len(words), *words)
+        len(words),
+        *words,
+    ]
 
 
 def _extras(job: NewJob) -> list[Any]:
@@ -68,13 +70,16 @@ def _extras(job: NewJob) -> list[Any]:
     return words
 
 
-_PLAIN = ("", "", "", "", "", "", "", "", b"", "", "", "")
-
-
-def parse_enqueued(replies: Sequence[list[bytes]]) -> list[Enqueued | JobRefusedError]:
+def parse_enqueued(
+    jobs: Sequence[NewJob], replies: Sequence[int | list[bytes]]
+) -> list[Enqueued | JobRefusedError]:
     """One answer per job of all calls; a refusal is a value, for it concerns that job alone."""
     answers: list[Enqueued | JobRefusedError] = []
     for reply in replies:
+        if isinstance(reply, int):  # so many, and all of them were created
+            start = len(answers)
+            answers += [Enqueued(job.id, True) for job in jobs[start : start + reply]]
+            continue
         for i in range(0, len(reply), 2):
             verdict, job_id = reply[i], reply[i + 1].decode()
             if verdict == b"created":

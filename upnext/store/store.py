@@ -100,7 +100,7 @@ class Store(EventVerbs, LetterVerbs, PauseVerbs):
                 await self._link.execute("SADD", self.keys.families, job.function, idempotent=True)
                 self._families.add(job.function)
         calls = enqueue_calls(self.keys, self.bounds, jobs)
-        return parse_enqueued(await self._call.call_many(calls, idempotent=True))
+        return parse_enqueued(jobs, await self._call.call_many(calls, idempotent=True))
 
     async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
         """Take up to so many waiting jobs of each function.

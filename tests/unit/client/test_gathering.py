@@ -89,6 +89,26 @@ async def test_those_of_one_turn_go_in_one_call(acceptor: Acceptor, gathering: G
     assert outcomes == {f"work-{n}": f"work-{n}" for n in range(6)}
 
 
+async def test_where_others_came_along_the_next_one_waits_for_more_of_them(
+    acceptor: Acceptor, gathering: Gathering
+) -> None:
+    acceptor.gate.set()
+
+    async def burst(size: int) -> list[int]:
+        """Submit so many together; how many were in each call."""
+        before = len(acceptor.calls)
+        async with anyio.create_task_group() as group:
+            for n in range(size):
+                group.start_soon(submit, gathering, new(n), {})
+        return [len(call) for call in acceptor.calls[before:]]
+
+    assert await burst(3) == [3]
+    acceptor.busy = False
+    assert await burst(4) == [4], "as many were under way a moment ago"
+    assert await burst(1) == [1]
+    assert await burst(2) == [1, 1], "nobody came along: no reason to wait"
+
+
 async def test_no_call_has_too_many(acceptor: Acceptor, gathering: Gathering) -> None:
     acceptor.gate.set()
     outcomes: Outcomes = {}

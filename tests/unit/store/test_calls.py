@@ -132,9 +132,11 @@ def test_enqueue_splits_by_function_and_by_number() -> None:
 
 
 def test_enqueue_reads_verdicts() -> None:
-    created, existing, full, cancelled = enqueue.parse_enqueued(
-        [[b"created", b"a", b"existing", b"b"], [b"full", b"c", b"cancelled", b"d"]]
+    jobs = [new(number=n) for n in range(6)]
+    created, existing, full, cancelled, *others = enqueue.parse_enqueued(
+        jobs, [[b"created", b"a", b"existing", b"b"], [b"full", b"c", b"cancelled", b"d"], 2]
     )
+    assert others == [Enqueued(job.id, True) for job in jobs[4:]]
     assert (created, existing) == (Enqueued("a", True), Enqueued("b", False))
     assert isinstance(full, QueueFullError)
     assert isinstance(cancelled, JobRefusedError)

@@ -40,6 +40,9 @@ class ArgumentsCodec:
     _required: frozenset[str] = field(repr=False)
     _least: int = field(repr=False)
     """So many positional arguments make a complete call; -1 where names are needed, too."""
+    _lone: str | None = field(repr=False)
+    """The parameter that gets the argument of a call which passes one by position; None: that is
+    no complete call."""
     _only_positional: int = field(repr=False)
     """How many parameters can be given by position alone."""
     _rest: str | None = field(repr=False)
@@ -79,6 +82,7 @@ class ArgumentsCodec:
         named = of_kind(Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         rest, others = of_kind(Parameter.VAR_POSITIONAL), of_kind(Parameter.VAR_KEYWORD)
         names_needed = any(p.default is p.empty for p in of_kind(Parameter.KEYWORD_ONLY))
+        least = -1 if names_needed else sum(p.default is p.empty for p in positional)
         fields = {
             _key(parameter): made
             for parameter in every
@@ -90,7 +94,8 @@ class ArgumentsCodec:
             tuple(p.name for p in positional),
             frozenset(p.name for p in named),
             frozenset(p.name for p in (*positional, *named) if p.default is p.empty),
-            -1 if names_needed else sum(p.default is p.empty for p in positional),
+            least,
+            positional[0].name if positional and 0 <= least <= 1 else None,
             len(of_kind(Parameter.POSITIONAL_ONLY)),
             rest[0].name if rest else None,
             others[0].name if others else None,
@@ -152,13 +157,12 @@ class ArgumentsCodec:
             CodecError: a value cannot be written, or would not come back the same.
         """
         given: dict[str, Any]
-        if not kwargs and 0 <= self._least <= len(args) <= len(self._positional):
+        if len(args) == 1 and self._lone is not None and not kwargs:  # most calls
+            given = {self._lone: args[0]}
+        elif not kwargs and 0 <= self._least <= len(args) <= len(self._positional):
             if not args:
                 return _NOTHING
-            if len(args) == 1:  # most calls, and several times as fast
-                given = {self._positional[0]: args[0]}
-            else:
-                given = dict(zip(self._positional, args, strict=False))
+            given = dict(zip(self._positional, args, strict=False))
         elif not args and self._named >= kwargs.keys() >= self._required:
             given = kwargs
         else:

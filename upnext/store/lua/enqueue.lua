@@ -7,7 +7,8 @@
 --       waiter, limit keys, path (an empty string where there is none), n, and n words: names
 --       and their values, of dedupe (<kind>:<key>), window (ms), most (ms),
 --       cache (<ms it lives>:<key>), fresh
--- result: {verdict, id} per job, flat; verdict is created, existing, cancelled or full
+-- result: how many jobs there are, where all of them were created; else {verdict, id} per job,
+--       flat; verdict is created, existing, cancelled or full
 -- Not allowed when memory is full: a full server must still drain.
 
 -- The unfinished job that a mark names, if any; the new waiter joins it.
@@ -105,7 +106,8 @@ register('enqueue', function(keys, args)
   local P, now = keys[1], clock()
   local keep, ttl, most, name = args[1], args[2], tonumber(args[3]), args[4]
   local room = most > 0 and most - waiting(P) or math.huge
-  local out, queued, new = {}, 0, nil
+  local verdicts, ids, number, created = {}, {}, 0, 0
+  local queued, new = 0, nil
   local i = 5
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
@@ -172,8 +174,13 @@ register('enqueue', function(keys, args)
         if maker then redis.call('SET', maker, id) end
       end
     end
-    out[#out + 1], out[#out + 2] = verdict, id
+    number = number + 1
+    verdicts[number], ids[number] = verdict, id
+    if verdict == 'created' then created = created + 1 end
   end
   if queued == 1 then hand_over(P, keep, ttl, now, new) elseif queued > 1 then wake(P) end
+  if created == number then return number end
+  local out = {}
+  for n = 1, number do out[2 * n - 1], out[2 * n] = verdicts[n], ids[n] end
   return out
 end)
