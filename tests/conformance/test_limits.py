@@ -337,6 +337,21 @@ async def test_a_changed_limit_holds_from_the_next_claim_on(store: Store) -> Non
     assert len(await claim(store, "w1", 5)) == 1
 
 
+async def test_a_rate_that_was_full_again_is_full_however_it_is_changed(
+    store: Store, subject: Subject
+) -> None:
+    await limit(store, rate=(1, 2.0))
+    await submit(store, new(), new(), new())
+    assert len(await claim(store, "w1", 5)) == 1
+    subject.advance(1_000)
+    await limit(store, rate=(1, 3600.0))
+    assert await claim(store, "w1", 5) == []
+    subject.advance(1_500)
+    assert len(await claim(store, "w1", 5)) == 1, "the old rate had filled it by now"
+    subject.advance(2_500)
+    assert await claim(store, "w1", 5) == []
+
+
 async def test_a_lowered_limit_interrupts_nothing(store: Store) -> None:
     await limit(store, max_concurrency=3)
     await submit(store, *[new() for _ in range(5)])

@@ -23,6 +23,8 @@ class Bucket:
     """Unix milliseconds."""
     window: int
     """That of the rate it was filled by."""
+    full_at: int
+    """When that rate has filled it; from then on it is forgotten, whatever the rate is then."""
 
 
 @frozen
@@ -47,7 +49,7 @@ class Rate:
         if bucket is None:
             return self.full
         passed = max(0, now - bucket.at)
-        if passed >= self.window:
+        if passed >= self.window or now > bucket.full_at:
             return self.full
         level = bucket.level
         if bucket.window != self.window:  # the limit was changed: starts count, not units
@@ -60,7 +62,9 @@ class Rate:
 
     def after(self, level: int, started: int, now: int) -> Bucket:
         """What is left when so many started."""
-        return Bucket(level - started * self.window, now, self.window)
+        left = level - started * self.window
+        full_at = now + max(1, -(-(self.full - left) // self.count))
+        return Bucket(left, now, self.window, full_at)
 
     def wait(self, level: int) -> int:
         """Milliseconds until one more may start; 0: it may now."""
