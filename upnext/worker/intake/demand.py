@@ -7,6 +7,8 @@ from math import inf
 
 import anyio
 
+from upnext.redis.loops import Bell, primitives
+
 SWEPT_AT_ONCE = 5
 """Functions in one sweep: wake-ups are rarely lost, and an idle worker should be quiet."""
 
@@ -29,7 +31,8 @@ class Demand:
         self._functions = list(functions)
         self._wet = dict.fromkeys(functions)  # ordered: the one served last goes to the end
         self._next_swept = 0
-        self._changed = anyio.Event()
+        self._changed: Bell | None = None
+        """What somebody waits for who wants to hear of changes."""
 
     @property
     def dry(self) -> bool:
@@ -70,18 +73,20 @@ class Demand:
 
     def stir(self) -> None:
         """Something else changed that whoever waits should look at."""
-        self._changed.set()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def note(self, function: str) -> None:
         """Work came for this function."""
         if function not in self._wet:
             self._wet[function] = None
-        self._changed.set()
+        self.stir()
 
     def note_all(self) -> None:
         """Anything may have come: after a gap in the messages, or to sweep."""
         self._wet.update(dict.fromkeys(self._functions))
-        self._changed.set()
+        self.stir()
 
     def note_some(self) -> list[str]:
         """Anything may have come unheard: look at a few functions, in turn. Returns them."""
@@ -100,7 +105,7 @@ class Demand:
 
     async def next_change(self) -> None:
         """Return when anything is noted, be it known already, or at `stir`."""
-        self._changed = anyio.Event()
+        self._changed = primitives().bell()
         await self._changed.wait()
 
     def plan(self, room: int, idle: int | None = None) -> list[tuple[str, int]]:

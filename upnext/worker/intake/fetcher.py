@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from math import inf
 
 import anyio
-from anyio.lowlevel import checkpoint
 from attrs import define, field
 from redis.exceptions import RedisError
 
@@ -44,6 +43,8 @@ class Fetcher:
     """A claim was sent whose reply never came."""
     _doubtful: bool = field(default=False, init=False)
     """Jobs may have been handed over unheard."""
+    _fed: list[str] = field(factory=list[str], init=False)
+    """The functions of jobs that were handed over and are about to start."""
     claimed_at: float = field(factory=anyio.current_time, init=False)
     """When this worker last proved that it can claim, as far as it had room to."""
     _swept_at: float = field(factory=anyio.current_time, init=False)
@@ -67,7 +68,6 @@ class Fetcher:
                     await self._sweep()
                 elif self.demand.dry or (self.demand.held and self.inbox.idle <= 0):
                     await self._rest()
-                    await checkpoint()  # a job that was handed over starts first
                 else:
                     await self._fetch()
             except RedisError as error:
@@ -83,10 +83,20 @@ class Fetcher:
     def take(self, job: Job) -> bool:
         """A job came unasked, handed over by whoever submitted it; False: no room for it."""
         self.leases.add([job])
+        self._fed.append(job.function)
+        if self.inbox.idle > 0:  # the job starts first
+            self.inbox.when_taken(self._ask_again)
+        else:
+            self._ask_again()
         if accepted := self.inbox.accepts:
             self.inbox.deliver([job], 0)
-        self.demand.note(job.function)  # the store holds us for sated until we ask again
         return accepted
+
+    def _ask_again(self) -> None:
+        """The store holds us for sated until we do."""
+        fed, self._fed = self._fed, []
+        for function in fed:
+            self.demand.note(function)
 
     def doubt(self) -> None:
         """Messages may be missing: news of work, and jobs that were handed over."""

@@ -9,6 +9,7 @@ import anyio
 from attrs import frozen
 
 from upnext.model.job import Job
+from upnext.redis.loops import Bell, primitives
 from upnext.worker.execution.slots import Slots
 
 
@@ -34,10 +35,11 @@ class Inbox:
         self._prefetch = prefetch
         self._jobs: deque[Job] = deque()
         self._reserved = 0
-        self._idle: deque[anyio.Event] = deque()
+        self._idle: deque[Bell] = deque()
         self._closed = False
         self._room = anyio.Event()
         self._on_idle: Callable[[], None] | None = None
+        self._on_taken: Callable[[], None] | None = None
         self._wanted = 0  # so much room is waited for; 0: nobody waits
 
     @property
@@ -53,6 +55,10 @@ class Inbox:
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as a job would start at once."""
         self._on_idle = callback
+
+    def when_taken(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as a job was taken out of here, to be started or otherwise."""
+        self._on_taken = callback
 
     @property
     def worthwhile(self) -> int:
@@ -113,7 +119,10 @@ class Inbox:
     def take(self) -> Job | None:
         """The next job, together with a slot for it, if both are there."""
         if self._jobs and self._slots.take():
-            return self._jobs.popleft()
+            job = self._jobs.popleft()
+            if self._on_taken is not None:
+                self._tell_taken()
+            return job
         return None
 
     async def receive(self) -> Job:
@@ -127,15 +136,15 @@ class Inbox:
                 return job
             if self.ended:
                 raise anyio.EndOfStream
-            turn = anyio.Event()
+            turn = primitives().bell()
             self._idle.append(turn)
             try:
                 await turn.wait()
             except BaseException:
-                if turn.is_set():
-                    self.stir()  # the turn was ours: pass it on
-                else:
+                if turn in self._idle:
                     self._idle.remove(turn)
+                else:
+                    self.stir()  # the turn was ours: pass it on
                 raise
 
     def withdraw(self, job_id: str, delivery: int) -> Job | None:
@@ -143,6 +152,7 @@ class Inbox:
         for job in self._jobs:
             if job.id == job_id and job.delivery == delivery:
                 self._jobs.remove(job)
+                self._tell_taken()
                 self.stir()
                 return job
         return None
@@ -152,6 +162,7 @@ class Inbox:
         taken = [job for job in self._jobs if job.function == function]
         if taken:
             self._jobs = deque(job for job in self._jobs if job.function != function)
+            self._tell_taken()
             self.stir()
         return taken
 
@@ -167,8 +178,14 @@ class Inbox:
         """Take out everything that was never started."""
         jobs = list(self._jobs)
         self._jobs.clear()
+        self._tell_taken()
         self.stir()
         return jobs
+
+    def _tell_taken(self) -> None:
+        if self._on_taken is not None:
+            callback, self._on_taken = self._on_taken, None
+            callback()
 
     def statistics(self) -> InboxStatistics:
         return InboxStatistics(len(self._jobs), self._reserved, len(self._idle), self._closed)

@@ -43,9 +43,10 @@ class Noted(Stager):
         self.noted.append(function)
 
 
-def make(store: MemoryStore | None = None) -> Canceller:
+def make(store: MemoryStore | None = None, slots: Slots | None = None) -> Canceller:
     store = store or MemoryStore(KEYS)
-    demand, inbox, leases = Demand(FUNCTIONS), Inbox(Slots(2, 10), 0), Leases()
+    demand, leases = Demand(FUNCTIONS), Leases()
+    inbox = Inbox(slots or Slots(2, 10), 10 if slots else 0)
     demand.plan(10)  # all dry
     return Canceller(
         store=store,
@@ -261,9 +262,27 @@ async def test_a_job_that_is_handed_over_goes_to_the_inbox() -> None:
     await hear(canceller, handed(job))
     assert canceller.inbox.statistics().queued == 1
     assert canceller.leases.ids() == [job.id]
-    assert canceller.fetcher.demand.plan(10) == [("work", 10)], "it asks again, to be known as free"
+    assert canceller.fetcher.demand.dry, "the job starts first"
     received = await canceller.inbox.receive()
     assert asdict(received) == asdict(job)
+    assert canceller.fetcher.demand.plan(10) == [("work", 10)], "it asks again, to be known as free"
+
+
+async def test_a_job_that_is_handed_over_and_cancelled_leaves_nobody_sated() -> None:
+    canceller, job = make(), a_job()
+    await hear(canceller, handed(job))
+    assert canceller.fetcher.demand.dry
+    assert canceller.inbox.withdraw(job.id, job.delivery) is not None
+    assert canceller.fetcher.demand.plan(10) == [("work", 10)]
+
+
+async def test_a_job_that_is_handed_over_and_does_not_start_keeps_no_others_away() -> None:
+    slots = Slots(1, 10)
+    canceller = make(slots=slots)
+    assert slots.take()
+    await hear(canceller, handed(a_job()))
+    assert canceller.inbox.statistics().queued == 1
+    assert canceller.fetcher.demand.plan(10) == [("work", 10)]
 
 
 @pytest.mark.parametrize("full", [True, False])
