@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from math import inf
 
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 from redis.exceptions import RedisError
 
@@ -68,6 +69,7 @@ class Fetcher:
                     await self._sweep()
                 elif self.demand.dry or (self.demand.held and self.inbox.idle <= 0):
                     await self._rest()
+                    await checkpoint()  # what is over already is settled by the same write
                 else:
                     await self._fetch()
             except RedisError as error:
