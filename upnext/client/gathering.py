@@ -32,9 +32,10 @@ class Acceptor(Protocol):
 class Gathering:
     """Owns the submits of this turn of the event loop, once there are several.
 
-    A submit that finds the queue's link idle is sent at once. One that finds it busy would wait
-    anyway: it takes along what others submit before its next turns, those of one function in one
-    call of one script. That costs the server less for each job, and every caller but the first.
+    A submit that finds the queue's link idle is sent at once, unless the last one that looked for
+    company found some. One that finds it busy would wait anyway: it takes along what others submit
+    before its next turns, those of one function in one call of one script. That costs the server
+    less for each job, and every caller but the first.
 
     Args:
         store: The queue.

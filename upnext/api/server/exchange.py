@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import Protocol
 
 import anyio
@@ -67,7 +66,8 @@ class Exchange(Leaving):
     _held: bytes = field(default=b"", init=False)
     _left: int | None = field(default=None, init=False)
     """Bytes of the answer that are still due, if that is known."""
-    _parts: deque[Message] = field(factory=deque[Message], init=False)
+    _parts: list[Message] = field(factory=list[Message], init=False)
+    """What waits for the app: a few at most, and one nearly always. A deque has room for 64."""
     _changed: anyio.Event | None = field(default=None, init=False)
 
     @property
@@ -110,7 +110,7 @@ class Exchange(Leaving):
             if self._changed is None:
                 self._changed = anyio.Event()
             await self._changed.wait()
-        message = self._parts.popleft()
+        message = self._parts.pop(0)
         if message["more_body"]:
             self._line.taken()
         return message
