@@ -56,7 +56,7 @@ def _keep(directory: Path, artifact: Artifact, body: Body, attempt: int) -> Arti
         try:
             with _whole(folder / f"{artifact.id}.meta.json") as file:
                 file.write(_metadata(kept, attempt))
-        except BaseException:
+        except BaseException:  # whatever it was, half a file must not stay
             path.unlink(missing_ok=True)
             raise
     except (OSError, ShrunkError) as error:

@@ -128,7 +128,7 @@ class _Party:
         """Have the jobs accepted, those of one function in one call."""
         jobs = sorted(filter(None, self.jobs), key=attrgetter("function"))
         answers = await store.enqueue(jobs)
-        if jobs != self.jobs:
+        if jobs != self.jobs:  # sorted, or without those who left
             of_job = dict(zip(jobs, answers, strict=True))
             # Nobody asks for the answer of one who left.
             answers = [of_job[job or jobs[0]] for job in self.jobs]

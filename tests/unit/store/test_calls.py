@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import fields
 
 from upnext.contracts.keys import Keys
 from upnext.errors import JobRefusedError, QueueFullError
@@ -78,6 +79,18 @@ def test_enqueue_writes_three_words_for_a_plain_job_and_more_for_another() -> No
     assert words[17:19] == ["1:a", "t"]
     assert words[19] == 0, "nothing that few jobs have"
     assert words[20:] == ["f-" + "1".zfill(32), b"{}", ""]
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(NewJob)][3:])
+def test_a_job_is_plain_only_while_nothing_else_is_said_of_it(name: str) -> None:
+    values = {
+        "dedupe": Dedupe(DedupeKind.RERUN, ""),
+        "caching": Caching("c", 10),
+        "source": b"s",
+    }
+    numbers = {"priority": 1, "delay": 0, "at": 0, "deadline": 0, "budget": 0}
+    assert new().is_plain
+    assert not new(**{name: (values | numbers).get(name, "x")}).is_plain
 
 
 def test_enqueue_names_what_few_jobs_have() -> None:

@@ -85,7 +85,7 @@ def represent(
     try:
         facts = os.fstat(file.fileno())
         etag = etags.of(file, facts)
-    except BaseException:
+    except BaseException:  # whatever it was, nobody else would close it
         file.close()
         raise
     # Last-Modified has whole seconds, and none before 1970.

@@ -90,7 +90,7 @@ class Middleware:
         failure: BaseException | None = None
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except BaseException as error:
+        except BaseException as error:  # passed on; it decides what is counted
             failure = error
             raise
         finally:

@@ -69,7 +69,7 @@ def _tuple_reader(hints: tuple[Any, ...], made: Converter) -> Read:
         for index, (item, hint) in enumerate(zip(items, hints, strict=True)):
             try:
                 found.append(made.structure(item, hint))
-            except Exception as error:
+            except Exception as error:  # a converter of the user's says no in its own way
                 error.add_note(IterableValidationNote(f"At index {index}", index, hint))
                 raise _Wrong(f"While reading {whole}", [error], whole) from None
         return tuple(found)

@@ -86,11 +86,12 @@ class Fetcher:
         """A job came unasked, handed over by whoever submitted it; False: no room for it."""
         self.leases.add([job])
         self._fed.append(job.function)
-        if self.inbox.idle > 0:  # the job starts first
+        accepted = self.inbox.accepts
+        if accepted and self.inbox.idle > 0:  # the job starts first
             self.inbox.when_taken(self._ask_again)
         else:
             self._ask_again()
-        if accepted := self.inbox.accepts:
+        if accepted:
             self.inbox.deliver([job], 0)
         return accepted
 
