@@ -112,10 +112,12 @@ async def test_all_of_it_works_for_every_kind_of_job(
     assert result.value == digest
     assert worker.stop() == 0, worker.seen
     lines = read(shop / "ledger")
+    busy, idle = ("processes", "shop") if kind == "processed" else ("shop", "processes")
+    lines.remove(f"close {idle}")  # that worker has nothing to wait for
     assert sorted(lines[:2]) == ["open processes", "open shop"]
     assert lines[2] == f"{kind} 42 {digest} {worker.process.pid}"  # it ran in the parent
     assert lines[3] == f"complete {kind} 42"
-    assert sorted(lines[4:]) == ["close processes", "close shop"]
+    assert lines[4:] == [f"close {busy}"]
     bodies = [request.body for request in server.stored.values()]
     assert bodies == ([b"<p>"] if kind == "processed" else []) + [kind.encode()]
     for request in server.stored.values():
