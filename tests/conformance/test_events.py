@@ -184,6 +184,22 @@ async def test_only_declared_keys_are_left_of_a_busy_life(server: ServerSubject)
         assert group["consumers"] == 0
 
 
+async def test_the_life_of_events_is_prolonged_by_later_ones(server: ServerSubject) -> None:
+    events, week = KEYS.function("work") + "events", 7 * 24 * 3_600_000
+    await submit(server.store, new())
+    assert 0 < server.client.pttl(events) <= week
+    server.advance(week - 60_000)
+    await submit(server.store, new())
+    assert week - 60_000 < server.client.pttl(events) <= week
+
+
+async def test_events_do_not_live_for_ever_once_all_was_flushed(server: ServerSubject) -> None:
+    await submit(server.store, new())
+    server.client.flushdb()
+    await submit(server.store, new())
+    assert server.client.pttl(KEYS.function("work") + "events") > 0
+
+
 async def test_late_events_do_not_live_for_ever(server: ServerSubject) -> None:
     store, week = server.store, 8 * 24 * 3_600_000
     events = KEYS.function("work") + "events"

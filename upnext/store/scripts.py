@@ -17,9 +17,10 @@ def library() -> Library:
     (https://redis.io/docs/latest/develop/programmability/functions-intro/).
     """
     folder = files("upnext.store").joinpath("lua")
+    # Those whose names begin with `_` sort first: the verbs use their locals.
     scripts = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".lua")),
-        key=lambda entry: entry.name,  # `_prelude.lua` sorts first: the verbs use its locals
+        key=lambda entry: entry.name,
     )
     body = "\n".join(entry.read_text(encoding="utf-8") for entry in scripts)
     name = f"upnext_{hashlib.sha256(body.encode()).hexdigest()[:12]}"

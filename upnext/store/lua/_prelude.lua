@@ -1,21 +1,13 @@
--- Shared by every verb of the library; built in front of them, never registered itself.
+-- Shared by every verb of the library; built in front of them, behind `_journal.lua`.
 --
 -- P is a function's key prefix (contracts/keys.py names every key under it). Times are
 -- Unix milliseconds of this server. User payloads (arguments, result, error, source) are
 -- opaque bytes here: cjson would turn 2^53+1 into a float and [] into {}.
 
 local GROUP = 'workers'
-local EVENTS_LIVE = '604800000' -- ms: 7 days
 local HUNGRY_LIVE = '900000' -- ms: 15 minutes
 local MARK_LIVE = 24 * 3600 * 1000
-local MOST_WORDS = 4000 -- Lua cannot unpack many more than 8,000 values
-local MOST_BYTES = 256 * 1024
 
--- What happened to jobs in this call: values for the event stream, each event from its `type` on.
-local journal, events, size, kept, present = {}, 0, 0, 0, 0
-
--- The time of this call in words.
-local stamp = ''
 -- Limits (_ring.lua). Two members of `lanes` are no lanes of a priority: the gate, first of all,
 -- which marks a function that is limited or paused, and the lane of claimed jobs that have keys,
 -- last. So a function without limits is told from others by what a claim reads anyway.
@@ -23,38 +15,6 @@ local GATE, KEYED = '!', '*'
 local freed = false -- whether an end made room under a limit
 local let_go, rouse, to_queue
 local unwilling = '' -- a worker that hands jobs back in this call is the last to be told of them
-
--- A whole number as a word. Left to the server it becomes one by way of a floating-point format,
--- which takes longer than many a command.
-local function word(number)
-  return string.format('%d', number)
-end
-
--- One entry holds all events of a call (contracts/events.py reads them), for an XADD costs as
--- much as all else that happens to a job. Its id counts events, so that trimming by MINID keeps
--- as many events as asked for, however they are packed.
-local function write_journal(P)
-  if events == 0 then return end
-  local words, count = journal, events
-  journal, events, size = {}, 0, 0
-  local function append()
-    local last = redis.call('INCRBY', P .. 'journal', word(count))
-    return redis.pcall('XADD', P .. 'events', 'MINID', '~', word(math.max(0, last - kept)),
-      word(last) .. '-0', unpack(words))
-  end
-  local written = append()
-  if type(written) == 'table' and written.err then
-    -- The counter was lost, or another release counted otherwise: go on behind what is there.
-    local info = redis.pcall('XINFO', 'STREAM', P .. 'events')
-    for i = 1, info.err and 0 or #info, 2 do
-      if info[i] == 'last-generated-id' then
-        redis.call('SET', P .. 'journal', string.match(info[i + 1], '%d+'))
-      end
-    end
-    append() -- and no verb fails because history cannot be written
-  end
-  redis.call('PEXPIRE', P .. 'events', EVENTS_LIVE)
-end
 
 local function register(verb, callback, ...)
   local function run(keys, args)
@@ -69,31 +29,6 @@ local function register(verb, callback, ...)
   redis.register_function{
     function_name = LIBRARY .. '_' .. verb, callback = run, flags = {...},
   }
-end
-
--- The time of this call; every verb asks for it first.
-local function clock()
-  local t = redis.call('TIME')
-  present = t[1] * 1000 + math.floor(t[2] / 1000)
-  stamp = word(present)
-  return present
-end
-
--- Note a transition, its fields given as a table; `keep` is about how many events the stream
--- holds.
-local function emit(P, keep, kind, id, fields)
-  local n = #journal
-  if n > MOST_WORDS or size > MOST_BYTES then
-    write_journal(P)
-    n = 0
-  end
-  if n == 0 then journal[1], journal[2], n = 'at', stamp, 2 end
-  journal[n + 1], journal[n + 2], journal[n + 3], journal[n + 4] = 'type', kind, 'id', id
-  for i = 1, #fields do
-    journal[n + 4 + i] = fields[i]
-    if type(fields[i]) == 'string' then size = size + #fields[i] end
-  end
-  events, kept = events + 1, keep
 end
 
 -- Remember a worker that has free slots and found nothing more to do. The one that has waited

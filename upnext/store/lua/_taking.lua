@@ -80,10 +80,19 @@ end
 -- Take up to `want` jobs for a worker: their rows, whether nothing is left, and the gate if the
 -- function has one. Highest lane first. One job in five is taken from the lowest lane up, so that
 -- low priorities never starve. `pushing`: nobody asked; behind a gate nothing is given then.
--- `new`: a plain job that this call wrote down, which need not be read again. `choose` takes the
--- jobs instead, where the caller wants certain ones.
+-- `new`: a plain job that is in its lane and not written down yet; `started` is set in it if it is
+-- given. `choose` takes the jobs instead, where the caller wants certain ones.
 local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
   local jobs, looked, most, gate = {}, 0, want, nil
+
+  local function start_new(lane, entry)
+    redis.call('HSET', P .. 'job:' .. new.id, 'status', 'running', 'attempt', '1', 'delivery', '1',
+      'worker', worker, 'claimed', stamp, 'lane', lane, 'entry', entry, 'name', new.name,
+      'arguments', new.arguments, 'created', stamp, 'due', stamp)
+    new.started = true
+    emit(P, keep, 'running', new.id, {'attempt', '1', 'delivery', '1', 'worker', worker})
+    jobs[#jobs + 1] = {new.id, new.arguments, '1', '1', stamp}
+  end
 
   local function start(id, job, row, lane, entry)
     if gate and (gate.max or gate.keymax) then -- its end makes room
@@ -135,9 +144,7 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
   local function take(lane, entry, fields)
     local id = id_in(fields)
     local job = P .. 'job:' .. (id or '')
-    if new and new.id == id then
-      return start(id, job, {id, new.arguments, '1', '1', stamp}, lane, entry)
-    end
+    if new and new.id == id then return start_new(lane, entry) end
     local v = id and read_job(job)
     if not v or not v[1] then return set_aside(P, lane, entry, fields) end
     if v[1] ~= 'queued' or v[2] ~= entry then return drop_entry(P, lane, entry) end

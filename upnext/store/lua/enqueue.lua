@@ -102,19 +102,37 @@ local function complete_at_once(P, keep, ttl, now, id, name, arguments, priority
   finish(P, keep, ttl, id, job, now, found, 'complete', result, '', 'cached', '')
 end
 
+-- One plain job, the most usual call. Its record is written once, as whoever gets it leaves it.
+local function enqueue_plain(P, keep, ttl, now, most, name, id, arguments)
+  local job = P .. 'job:' .. id
+  if redis.call('EXISTS', job) == 1 then return 1 end
+  if most > 0 and waiting(P) >= most then return {'full', id} end
+  local lane, entry = to_lane(P, id, job, '0', false)
+  emit(P, keep, 'queued', id,
+    {'name', name, 'arguments', arguments, 'due', stamp, 'priority', '0'})
+  local new = {id = id, arguments = arguments, name = name}
+  local ok, problem = pcall(hand_over, P, keep, ttl, now, new)
+  if not new.started then
+    redis.call('HSET', job, 'status', 'queued', 'lane', lane, 'entry', entry, 'name', name,
+      'arguments', arguments, 'created', stamp, 'due', stamp)
+  end
+  if not ok then error(problem, 0) end
+  return 1
+end
+
 register('enqueue', function(keys, args)
   local P, now = keys[1], clock()
   local keep, ttl, most, name = args[1], args[2], tonumber(args[3]), args[4]
+  if #args == 7 then return enqueue_plain(P, keep, ttl, now, most, name, args[5], args[6]) end
   local room = most > 0 and most - waiting(P) or math.huge
   local verdicts, ids, number, created = {}, {}, 0, 0
-  local queued, new = 0, nil
+  local queued = 0
   local i = 5
   while i <= #args do
     local id, arguments = args[i], args[i + 1]
     local priority, delay, at, deadline, budget, key, parent, root, source, waiter, limit_keys, path
     local more
-    local plain = args[i + 2] == ''
-    if plain then
+    if args[i + 2] == '' then
       priority, delay, at, deadline, budget, key = '0', '', '', '', '', ''
       parent, root, source, waiter, limit_keys, path = '', '', '', '', '', ''
       i = i + 3
@@ -169,7 +187,6 @@ register('enqueue', function(keys, args)
         if accept(P, keep, now, id, name, arguments, priority, due, limit, key, parent, root,
             source, waiter, limit_keys, path, more, behind) then
           queued = queued + 1
-          if plain and queued == 1 then new = {id = id, arguments = arguments} end
         end
         if maker then redis.call('SET', maker, id) end
       end
@@ -178,7 +195,7 @@ register('enqueue', function(keys, args)
     verdicts[number], ids[number] = verdict, id
     if verdict == 'created' then created = created + 1 end
   end
-  if queued == 1 then hand_over(P, keep, ttl, now, new) elseif queued > 1 then wake(P) end
+  if queued == 1 then hand_over(P, keep, ttl, now) elseif queued > 1 then wake(P) end
   if created == number then return number end
   local out = {}
   for n = 1, number do out[2 * n - 1], out[2 * n] = verdicts[n], ids[n] end
