@@ -50,6 +50,7 @@ class Connection:
         pipeline: What was sent and is not answered yet.
         reading: Somebody reads for all. Set and cleared by that caller.
         doubted: Nothing came in time; one more short read decides. Written by whoever reads.
+        alive: Something came since the one who reads last looked.
         writing: Somebody writes for all. Set and cleared by that caller.
         gathering: Somebody is about to, when others had a turn to join. As above.
         incoming: How the one who reads waits.
@@ -64,6 +65,7 @@ class Connection:
         self.pipeline = Pipeline()
         self.reading = False
         self.doubted = False
+        self.alive = False
         self.writing = False
         self.gathering = False
         self.incoming = reading(stream)
@@ -86,8 +88,8 @@ class Connection:
         nobody read is in the socket already.
         """
         now = self.loop.time()
-        if not self.pipeline:
-            return now + keepalive
+        if not self.pipeline.due:
+            return now + keepalive / 2  # of the other half it may have been silent already
         return max(self.silent_since + timeout, now + timeout / 10)
 
     def expect_within(self, timeout: float) -> None:
@@ -95,21 +97,29 @@ class Connection:
         self.silent_since = self.loop.time()
         self.incoming.set_deadline(self.silent_since + timeout)
 
-    def heard(self, timeout: float, keepalive: float) -> None:
-        """The server said something: silence counts from now on, for whoever reads on."""
+    def heard(self, timeout: float, keepalive: float, *, answered: bool) -> None:
+        """The server said something: silence counts from now on, for whoever reads on.
+
+        Args:
+            timeout: Seconds until more that is due has to come.
+            keepalive: Most seconds of silence where nothing is due.
+            answered: Replies were due.
+        """
         self.doubted = False
         if self.pipeline.unheard:
             self.retiring = True
         if self.retiring:
             self.incoming.look_up()
-        elif self.pipeline:
+        elif self.pipeline.due:
             self.expect_within(timeout)
-        else:
-            self.incoming.set_deadline(self.loop.time() + keepalive)
+        elif answered:
+            self.incoming.set_deadline(self.loop.time() + keepalive / 2)
+        else:  # whoever waits will see: to put off the end of that costs each message more
+            self.alive = True
 
     def is_spent(self) -> bool:
         """Nothing may be sent here any more, and nothing is to come."""
-        return self.retiring and not self.pipeline
+        return self.retiring and not self.pipeline.due
 
     def send_now(self, data: bytes) -> int:
         """Give the kernel what it takes at once, and tell how many bytes that was."""

@@ -12,6 +12,8 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint
 
+from upnext.redis.loops import primitives
+
 ADDRESS_PATIENCE = 1.0
 """Seconds for one of several addresses of a host to answer."""
 
@@ -87,8 +89,17 @@ class DirectStream(ByteStream):
         return data
 
     async def readable(self) -> None:
-        """Wait until there is something to receive, if only the end."""
-        await anyio.wait_readable(self._raw)
+        """Wait until there is something to receive, if only the end.
+
+        Raises:
+            anyio.ClosedResourceError: The stream was closed, be it meanwhile.
+        """
+        try:
+            await primitives().readable(self._raw)
+        except Exception as error:
+            if self._raw.fileno() < 0:
+                raise anyio.ClosedResourceError from error
+            raise
 
     async def send(self, item: bytes) -> None:
         """Send all of it. Cancelled, it has sent some of it."""

@@ -44,7 +44,7 @@ class Exchange:
         channels: What to subscribe to on each of them.
         timeout: Seconds of silence, while replies are due, that end a connection.
         patience: Seconds to try to get a new one.
-        keepalive: Seconds of silence, while none is due, before a PING.
+        keepalive: Most seconds of silence, while none is due, before a PING.
         shown: The address for messages.
     """
 
@@ -149,7 +149,7 @@ class Exchange:
     @property
     def busy(self) -> bool:
         """Whether replies are due."""
-        return self._connection is not None and bool(self._connection.pipeline)
+        return self._connection is not None and bool(self._connection.pipeline.due)
 
     def statistics(self) -> Statistics:
         """What was done so far."""
@@ -160,7 +160,7 @@ class Exchange:
             reads=self._reads,
             reconnects=max(0, self._dialer.connections - 1),
             epoch=self._dialer.connections,
-            pending=len(connection.pipeline) if connection else 0,
+            pending=len(connection.pipeline.due) if connection else 0,
             unsent=len(self._unsent),
             parked=len(self._parked),
             channels=len(self._channels),
@@ -169,7 +169,7 @@ class Exchange:
         )
 
     async def _write(self, connection: Connection) -> None:
-        if (self._joined > 1 or connection.pipeline) and not self._is_full(connection):
+        if (self._joined > 1 or connection.pipeline.due) and not self._is_full(connection):
             connection.gathering = True
             try:
                 await self._loop.turn()  # where much is going on, others join this write
@@ -184,14 +184,14 @@ class Exchange:
             connection.writing = False
 
     async def _send_all(self, connection: Connection) -> None:
-        if not connection.pipeline and connection.is_gone():
+        if not connection.pipeline.due and connection.is_gone():
             # Noticed while nothing was under way, so nobody's outcome is unknown.
             await self._give_up(connection, known.ConnectionError("the server closed it"))
             return
         slots = self._unsent.take()
         if not slots:
             return
-        if not connection.pipeline:
+        if not connection.pipeline.due:
             connection.expect_within(self._timeout)
         connection.pipeline.expect(slots)
         self._joined = len(slots)
@@ -330,12 +330,13 @@ class Exchange:
     def _dispatch(self, connection: Connection, data: bytes) -> None:
         self._reads += 1
         pipeline = connection.pipeline
+        answered = bool(pipeline.due)
         for reply in connection.replies(data):
             if type(reply) is PushNotification:
                 self._take_push(connection, reply)
             else:
                 pipeline.accept(reply)
-        connection.heard(self._timeout, self._keepalive)
+        connection.heard(self._timeout, self._keepalive, answered=answered)
 
     def _take_push(self, connection: Connection, push: list[Any]) -> None:
         kind: bytes = push[0]
@@ -347,12 +348,14 @@ class Exchange:
         # Other kinds (invalidations) were not asked for.
 
     async def _on_silence(self, connection: Connection) -> None:
-        if connection.pipeline and not connection.doubted:
+        if connection.pipeline.due and not connection.doubted:
             # Perhaps it was not the server but this event loop that stood still, and the answer
             # is in the socket: the next read, a short one, will tell.
             connection.doubted = True
-        elif connection.pipeline:
+        elif connection.pipeline.due:
             await self._give_up(connection, self._silent())
+        elif connection.alive:
+            connection.alive = False
         else:
             self._unsent.add(Batch((("PING",),), idempotent=False))
 

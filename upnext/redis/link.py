@@ -42,7 +42,7 @@ class Link:
         timeout: Seconds of silence, while replies are due, after which the connection counts as
             broken; also the most that connecting and one write may take.
         patience: Seconds after which a command that cannot be sent gives up.
-        keepalive: Seconds of silence, while somebody waits for a push, after which the server is
+        keepalive: Most seconds of silence, while somebody waits for a push, before the server is
             asked for a sign of life.
         backoff: How long to wait between tries.
         opener: Opens the byte stream; tests give their own.

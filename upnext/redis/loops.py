@@ -6,6 +6,7 @@ import sys
 from asyncio import Future, get_running_loop
 from collections.abc import Awaitable, Callable, Generator
 from functools import cache
+from socket import socket
 from types import coroutine
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import ref
@@ -92,6 +93,9 @@ class Primitives:
     """The loop's clock, as `anyio.current_time` reads it."""
     scope: Callable[..., anyio.CancelScope]
     """Makes a cancel scope, with a `deadline` on that clock, as `anyio.CancelScope` does."""
+    readable: Callable[[socket], Awaitable[None]]
+    """Waits for a socket, as `anyio.wait_readable` does; once that is closed it may raise anything.
+    """
 
 
 def primitives() -> Primitives:
@@ -102,14 +106,25 @@ def primitives() -> Primitives:
     """
     if sniffed.name == "trio":
         return _of_trio()
-    return Primitives(_AsyncioBell, _asyncio_turn, get_running_loop().time, _asyncio_scope())
+    return Primitives(
+        _AsyncioBell,
+        _asyncio_turn,
+        get_running_loop().time,
+        _asyncio_scope(),
+        anyio.wait_readable,
+    )
 
 
 @cache
 def _of_trio() -> Primitives:
     trio = sys.modules["trio"]
-    scope = type(anyio.CancelScope())
-    return Primitives(trio.Event, trio.lowlevel.checkpoint, trio.current_time, scope)
+    return Primitives(
+        trio.Event,
+        trio.lowlevel.checkpoint,
+        trio.current_time,
+        type(anyio.CancelScope()),
+        trio.lowlevel.wait_readable,
+    )
 
 
 @cache

@@ -94,19 +94,17 @@ class Pipeline:
     """Owns the order of what was sent on one connection and is not answered yet.
 
     Attributes:
+        due: What it is, the oldest first; to look at.
         unheard: A subscription was turned away for now; only a new connection asks again.
     """
 
     def __init__(self) -> None:
+        self.due: deque[Slot] = deque()
         self.unheard = False
-        self._slots: deque[Slot] = deque()
-
-    def __len__(self) -> int:
-        return len(self._slots)
 
     def expect(self, slots: Sequence[Slot]) -> None:
         """These were sent, in this order."""
-        self._slots.extend(slots)
+        self.due.extend(slots)
 
     def accept(self, reply: Any) -> None:
         """Give a reply to the oldest one that waits.
@@ -114,24 +112,24 @@ class Pipeline:
         Raises:
             InvalidResponse: Nobody waits for a reply.
         """
-        if not self._slots:
+        if not self.due:
             raise InvalidResponse("a reply came that nobody asked for")
-        head = self._slots[0]
+        head = self.due[0]
         if head.accept(reply):
-            self._slots.popleft()
+            self.due.popleft()
         if isinstance(head, Confirmation) and isinstance(reply, NOT_EXECUTED):
             self.unheard = True
 
     def confirm(self, kind: bytes, channel: bytes) -> None:
         """A push says that a SUBSCRIBE or UNSUBSCRIBE was done."""
-        head = self._slots[0] if self._slots else None
+        head = self.due[0] if self.due else None
         if isinstance(head, Confirmation) and (head.kind, head.channel.name) == (kind, channel):
-            self._slots.popleft()
+            self.due.popleft()
             if kind == b"subscribe":
                 head.channel.confirm()
 
     def drain(self) -> list[Batch]:
         """Take out the batches that will not be answered on this connection any more."""
-        left = [slot for slot in self._slots if isinstance(slot, Batch)]
-        self._slots.clear()
+        left = [slot for slot in self.due if isinstance(slot, Batch)]
+        self.due.clear()
         return left

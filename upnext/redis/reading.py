@@ -76,6 +76,9 @@ class _ScopedReading:
         self._direct = stream if isinstance(stream, DirectStream) else None
         self._loop = primitives()
         self._scope: anyio.CancelScope | None = None
+        self._ends = inf
+        """When that scope ends: it is asked for often, and on Trio a scope takes its time to tell.
+        """
         self._up = False
         """Somebody said so during the present wait."""
         self._taking = False
@@ -89,7 +92,8 @@ class _ScopedReading:
         self.deadline, self._up = deadline, False
         try:
             while not self._up:
-                with self._loop.scope(deadline=self.deadline) as self._scope:
+                self._ends = self.deadline
+                with self._loop.scope(deadline=self._ends) as self._scope:
                     while not self._up:
                         if (data := await self._receive()) is not None:
                             self._taking = True
@@ -109,8 +113,8 @@ class _ScopedReading:
     def set_deadline(self, deadline: float) -> None:
         self.deadline = deadline
         # To put off a scope's end is dear on Trio. It ends as it would have, and another begins.
-        if self._scope is not None and deadline < self._scope.deadline:
-            self._scope.deadline = deadline
+        if self._scope is not None and deadline < self._ends:
+            self._scope.deadline = self._ends = deadline
 
     def look_up(self) -> None:
         self._up = True

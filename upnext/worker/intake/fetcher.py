@@ -86,14 +86,7 @@ class Fetcher:
         """A job came unasked, handed over by whoever submitted it; False: no room for it."""
         self.leases.add([job])
         self._fed.append(job.function)
-        accepted = self.inbox.accepts
-        if accepted and self.inbox.idle > 0:  # the job starts first
-            self.inbox.when_taken(self._ask_again)
-        else:
-            self._ask_again()
-        if accepted:
-            self.inbox.deliver([job], 0)
-        return accepted
+        return self.inbox.offer(job, self._ask_again)  # it starts first
 
     def _ask_again(self) -> None:
         """The store holds us for sated until we do."""

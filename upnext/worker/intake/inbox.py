@@ -56,10 +56,6 @@ class Inbox:
         """Call back once, as soon as a job would start at once."""
         self._on_idle = callback
 
-    def when_taken(self, callback: Callable[[], None]) -> None:
-        """Call back once, as soon as a job was taken out of here, to be started or otherwise."""
-        self._on_taken = callback
-
     @property
     def worthwhile(self) -> int:
         """Room that is worth a claim: any while somebody is idle, else half of the prefetch."""
@@ -69,11 +65,6 @@ class Inbox:
     def full(self) -> bool:
         """Whether no room is left, not even room that a claim under way may leave over."""
         return self._closed or self.free + self._reserved < self.worthwhile
-
-    @property
-    def accepts(self) -> bool:
-        """Whether one more job has a place, if a claim under way leaves room over."""
-        return not self._closed and self.free + self._reserved > 0
 
     @property
     def ended(self) -> bool:
@@ -98,6 +89,27 @@ class Inbox:
         self._jobs.extend(jobs)
         self.stir()
 
+    def offer(self, job: Job, when_taken: Callable[[], None]) -> bool:
+        """Take in a job that came unasked; False: there is no place for it.
+
+        It has one if a claim under way leaves room over.
+
+        Args:
+            job: The job.
+            when_taken: Called as soon as it was taken out of here, to be started or otherwise; at
+                once, if it has to wait for a slot or has no place.
+        """
+        starting = self._slots.free - len(self._jobs)
+        accepted = not self._closed and starting + self._prefetch > 0
+        if accepted and starting > self._reserved:
+            self._on_taken = when_taken
+        else:
+            when_taken()
+        if accepted:
+            self._jobs.append(job)
+            self.stir()
+        return accepted
+
     def stir(self) -> None:
         """A job or a slot came: let as many idle executors look as there is work for.
 
@@ -105,7 +117,7 @@ class Inbox:
         """
         if self._idle:
             turns = min(len(self._jobs), self._slots.free)
-            if self.ended:
+            if self._closed and self.ended:
                 turns = len(self._idle)
             for _ in range(min(turns, len(self._idle))):
                 self._idle.popleft().set()

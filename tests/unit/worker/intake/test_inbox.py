@@ -151,7 +151,7 @@ async def test_closed_it_still_takes_what_running_jobs_wait_for() -> None:
         await settled()
         inbox.close()
         assert inbox.full
-        assert not inbox.accepts, "nobody else hands it anything"
+        assert not inbox.offer(a_job(), lambda: None), "nobody else hands it anything"
         inbox.reserve(1)
         slots.give()
         await settled()
@@ -159,6 +159,34 @@ async def test_closed_it_still_takes_what_running_jobs_wait_for() -> None:
         inbox.deliver([job], 1)
     assert got == [job]
     assert inbox.ended
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "prefetch", "reserved", "accepted", "at_once"),
+    [
+        (2, 0, 0, True, False),
+        (2, 0, 1, True, False),
+        (2, 0, 2, True, True),  # the claim under way may leave room over
+        (1, 1, 0, True, True),
+        (1, 0, 0, False, True),
+    ],
+)
+async def test_what_is_offered_has_a_place_or_not(
+    concurrency: int, prefetch: int, reserved: int, accepted: bool, at_once: bool
+) -> None:
+    slots, inbox = make(concurrency=concurrency, prefetch=prefetch)
+    if concurrency == 1:
+        slots.take()
+    inbox.reserve(reserved)
+    told: list[int] = []
+    job = a_job()
+    assert inbox.offer(job, lambda: told.append(inbox.statistics().queued)) is accepted
+    assert told == ([0] if at_once else [])
+    inbox.deliver([], reserved)
+    if concurrency == 1:
+        slots.give()
+    assert inbox.take() is (job if accepted else None)
+    assert told == [0], "told once: by now it is out of here, if it ever was in"
 
 
 async def test_it_ends_with_a_job_that_does_not_take_its_slot_back() -> None:
