@@ -95,12 +95,11 @@ def server() -> Iterator[ArtifactServer]:
         yield running
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("kind", ["awaited", "threaded", "processed"])
 async def test_all_of_it_works_for_every_kind_of_job(
-    start: Any, shop: Path, redis_url: str, server: ArtifactServer, backend: str, kind: str
+    start: Any, shop: Path, redis_url: str, server: ArtifactServer, anyio_backend: str, kind: str
 ) -> None:
-    worker = start("--async-backend", backend, UPNEXT_URL=server.url)
+    worker = start("--async-backend", anyio_backend, UPNEXT_URL=server.url)
     declared = upnext.Worker(redis_url=redis_url)
 
     @declared.task(name=kind)

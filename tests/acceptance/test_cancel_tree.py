@@ -39,13 +39,12 @@ def records(server: RedisServer, ids: list[str]) -> dict[str, upnext.JobStatus]:
     return {i: record for i, record in found.items() if record is not None}
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 async def test_a_tree_of_200_jobs_in_three_processes_ends_within_two_seconds(
-    start_worker: Start, ledger: Ledger, redis_server: RedisServer, backend: str
+    start_worker: Start, ledger: Ledger, redis_server: RedisServer, anyio_backend: str
 ) -> None:
     for _ in range(3):
         # 180 slots: some jobs of the tree wait.
-        start_worker("--only", "service", "--concurrency", "60", "--async-backend", backend)
+        start_worker("--only", "service", "--concurrency", "60", "--async-backend", anyio_backend)
     root = await grown(ledger)
     below = await root.unfinished()
     assert len(below) == SIZE - 1

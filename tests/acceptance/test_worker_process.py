@@ -20,10 +20,15 @@ from tests.support.workers import Ledger, WorkerProcess, workers
 
 Start = Callable[..., WorkerProcess]
 LOOPS = pytest.mark.parametrize(
-    "loop",
-    [["--async-backend", "asyncio"], ["--async-backend", "trio"], ["--uvloop"]],
+    ("loop", "anyio_backend"),
+    [
+        (["--async-backend", "asyncio"], "asyncio"),
+        (["--async-backend", "trio"], "trio"),
+        (["--uvloop"], "asyncio"),
+    ],
     ids=["asyncio", "trio", "uvloop"],
 )
+"""Of the worker processes; the test itself runs on the same."""
 
 
 @LOOPS
