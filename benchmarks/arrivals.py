@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
@@ -15,6 +15,12 @@ UP_LIMIT = 60.0
 
 CALL_LIMIT = 10.0
 """Seconds after which a call counts as unanswered, and as having taken that long."""
+
+WARM = 0.25
+"""Seconds of unrecorded calls at the beginning of a turn: others had the machine before."""
+
+PAUSE = 0.1
+"""Seconds after the last submit before the first result is asked for."""
 
 READ_AT_ONCE = 20
 """Results read at the same time once all the starts are over."""
@@ -59,17 +65,20 @@ class Caller(ABC):
         return outcome.returned - submission.at
 
 
+class Turn(NamedTuple):
+    """What was measured in one go, in nanoseconds each."""
+
+    ping: list[int]
+    start: list[int]
+    """From just before the submit to the first line of the task."""
+    result: list[int]
+    """From just before the submit until the result is in hand."""
+    lateness: list[int]
+    """How late each submit of these was made."""
+    unanswered: int
+
+
 OpenCaller = Callable[[], AbstractAsyncContextManager[Caller]]
-
-
-def percentiles(nanoseconds: Sequence[int]) -> dict[str, float]:
-    """Return p50, p99 and the maximum in milliseconds (nearest rank)."""
-    ordered = sorted(nanoseconds)
-
-    def rank(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1e6
-
-    return {"p50": rank(0.5), "p99": rank(0.99), "max": ordered[-1] / 1e6}
 
 
 async def arrive(rate: float, seconds: float, visit: Callable[[], Awaitable[None]]) -> list[int]:
@@ -91,58 +100,68 @@ async def arrive(rate: float, seconds: float, visit: Callable[[], Awaitable[None
     return lateness
 
 
-async def measure(open_caller: OpenCaller, rate: float, seconds: float) -> dict[str, object]:
+async def one_turn(caller: Caller, rate: float, seconds: float) -> Turn:
     """Measure PING, submit -> start and submit -> result at the given rate, one after the other.
 
     Results are not waited for while starts are measured, so that a library whose waiting is dear
     does not pay for it twice.
     """
-    pings: list[int] = []
-    starts: list[int] = []
-    results: list[int] = []
-    unanswered: list[bool] = []
+    turn = Turn([], [], [], [], 0)
     submissions: list[Submission] = []
 
+    async def ping() -> None:
+        begin = time.perf_counter_ns()
+        await caller.ping()
+        turn.ping.append(time.perf_counter_ns() - begin)
+
+    async def submit() -> None:
+        submissions.append(await caller.submit())
+
+    async def read(submission: Submission) -> None:
+        outcome = await caller.result(submission.handle)
+        turn.start.append(outcome.started - submission.at)
+
+    unanswered = 0
+
+    async def call() -> None:
+        nonlocal unanswered
+        took = int(CALL_LIMIT * 1e9)
+        with anyio.move_on_after(CALL_LIMIT) as scope:
+            took = await caller.call()
+        turn.result.append(took)
+        unanswered += scope.cancelled_caught
+
+    await arrive(rate, WARM, caller.call)
+    await arrive(rate, seconds, ping)
+    turn.lateness.extend(await arrive(rate, seconds, submit))
+    await anyio.sleep(PAUSE)  # the last one has started, too
+    for begin in range(0, len(submissions), READ_AT_ONCE):
+        async with anyio.create_task_group() as readers:
+            for submission in submissions[begin : begin + READ_AT_ONCE]:
+                readers.start_soon(read, submission)
+    turn.lateness.extend(await arrive(rate, seconds, call))
+    return turn._replace(unanswered=unanswered)
+
+
+async def take_turns(
+    open_caller: OpenCaller,
+    rate: float,
+    seconds: float,
+    called: Callable[[], Awaitable[bool]],
+    told: Callable[[Turn], None],
+) -> None:
+    """Measure as often as it is called, on a worker that is up and warm.
+
+    Args:
+        open_caller: Opens a client.
+        rate: Arrivals per second.
+        seconds: How long each of the three measurements of a turn takes.
+        called: Waits until it is this one's turn; False: there are no more.
+        told: Given what was measured.
+    """
     async with open_caller() as caller:
-
-        async def ping() -> None:
-            begin = time.perf_counter_ns()
-            await caller.ping()
-            pings.append(time.perf_counter_ns() - begin)
-
-        async def submit() -> None:
-            submissions.append(await caller.submit())
-
-        async def read(submission: Submission) -> None:
-            outcome = await caller.result(submission.handle)
-            starts.append(outcome.started - submission.at)
-
-        async def call() -> None:
-            took = int(CALL_LIMIT * 1e9)
-            with anyio.move_on_after(CALL_LIMIT) as scope:
-                took = await caller.call()
-            results.append(took)
-            unanswered.append(scope.cancelled_caught)
-
         with anyio.fail_after(UP_LIMIT):
-            await call()  # the worker is up
-        await arrive(rate, 1, call)  # and warm
-        results.clear()
-        unanswered.clear()
-
-        await arrive(rate, seconds, ping)
-        lateness = await arrive(rate, seconds, submit)
-        for begin in range(0, len(submissions), READ_AT_ONCE):
-            async with anyio.create_task_group() as readers:
-                for submission in submissions[begin : begin + READ_AT_ONCE]:
-                    readers.start_soon(read, submission)
-        lateness += await arrive(rate, seconds, call)
-
-    return {
-        "rate": rate,
-        "ping_ms": percentiles(pings),
-        "start_ms": percentiles(starts),
-        "result_ms": percentiles(results),
-        "unanswered": sum(unanswered),
-        "arrival_lateness_ms": percentiles(lateness),
-    }
+            await caller.call()  # the worker is up
+        await arrive(rate, 1, caller.call)  # and warm
+        while await called():
+            told(await one_turn(caller, rate, seconds))

@@ -1,4 +1,4 @@
-"""Who runs, and how one sample of each is taken."""
+"""Who runs, and how a sample of each is taken."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from benchmarks.server import redis_server
+from benchmarks.turns import Seat
 from benchmarks.venvs import PEERS, python_of
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +61,28 @@ class Contestant:
             RuntimeError: The sample failed; its last words are the message.
         """
         load = os.getloadavg()[0]
+        with self._started(kind, knobs, stderr=subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(timeout=SAMPLE_LIMIT)
+            except subprocess.TimeoutExpired:
+                raise RuntimeError(f"not finished after {SAMPLE_LIMIT:.0f} s") from None
+        if process.returncode:
+            raise RuntimeError(err.strip()[-800:] or f"exit code {process.returncode}")
+        return {"load_before": load, **json.loads(out.splitlines()[-1])}
+
+    @contextmanager
+    def seat(self, knobs: Mapping[str, str]) -> Iterator[Seat]:
+        """Start what measures latency in turns, on a fresh server; it ends with the block."""
+        with (
+            tempfile.TemporaryFile("w+") as log,
+            self._started("latency", knobs, stdin=subprocess.PIPE, stderr=log) as process,
+        ):
+            yield Seat(process, log)
+
+    @contextmanager
+    def _started(
+        self, kind: str, knobs: Mapping[str, str], **pipes: int | IO[str]
+    ) -> Iterator[subprocess.Popen[str]]:
         with redis_server() as url:
             env = os.environ | knobs
             env |= {"BENCH_REDIS_URL": url, "BENCH_BACKEND": self.backend, "PYTHONPATH": str(ROOT)}
@@ -65,20 +91,15 @@ class Contestant:
                 cwd=PEERS / self.name if self.is_peer else ROOT,
                 env=env,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
                 text=True,
+                **pipes,
             )
             try:
-                out, err = process.communicate(timeout=SAMPLE_LIMIT)
-            except subprocess.TimeoutExpired:
-                raise RuntimeError(f"not finished after {SAMPLE_LIMIT:.0f} s") from None
+                yield process
             finally:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)  # it ends its worker first
                     process.communicate()
-        if process.returncode:
-            raise RuntimeError(err.strip()[-800:] or f"exit code {process.returncode}")
-        return {"load_before": load, **json.loads(out.splitlines()[-1])}
 
     def _command(self, kind: str) -> list[str]:
         if self.is_peer:

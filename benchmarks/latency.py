@@ -1,6 +1,6 @@
 """UpNext's latency at a fixed rate of arrivals: submit -> start and submit -> result.
 
-python -m benchmarks.latency latency
+echo | python -m benchmarks.latency latency      one turn
 """
 
 from __future__ import annotations

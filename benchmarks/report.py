@@ -127,7 +127,7 @@ def write(folder: Path, lines: Sequence[Line], about: dict[str, Any]) -> Path:
     text = ["# Benchmark", ""]
     text += [f"- {key}: {value}" for key, value in about.items()]
     text += ["", *markdown(HEADINGS, [line.cells() for line in lines])]
-    text += ["", "Medians; latencies are p50 / p99.", ""]
+    text += ["", "Medians; latencies are p50 / p99 of all turns.", ""]
     text += markdown(("ratio", "value"), [[what, f"{v:.2f}"] for what, v in ratios(lines)])
     failures = [f"- {x.contestant.label}: {why}" for x in lines for why in x.failures]
     text += ["", "## Failed samples", "", *failures] if failures else []

@@ -8,14 +8,17 @@ import platform
 import random
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from benchmarks import report, server
 from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.turns import Seat, summary
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -24,10 +27,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--jobs", type=int, default=100_000, help="no-op jobs, limit and upnext")
     parser.add_argument("--peer-jobs", type=int, default=10_000, help="no-op jobs, each peer")
-    parser.add_argument("--repeats", type=int, default=3, help="samples of each kind")
+    parser.add_argument("--repeats", type=int, default=3, help="samples of throughput")
+    parser.add_argument("--turns", type=int, default=15, help="of each (latency)")
     parser.add_argument("--concurrency", type=int, default=32, help="jobs that run at once")
     parser.add_argument("--rate", type=float, default=200.0, help="arrivals a second (latency)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of arrivals (latency)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of arrivals a turn (latency)")
     parser.add_argument("--seed", type=int, default=1, help="of the order of samples")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="e.g. limit upnext streaq")
     parser.add_argument("--kinds", nargs="+", default=["throughput", "latency", "memory"])
@@ -35,7 +39,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.quick:
         options.jobs, options.peer_jobs = 20_000, 2_000
-        options.repeats, options.seconds = 1, 2.0
+        options.repeats, options.turns = 1, 3
         options.kinds = [kind for kind in options.kinds if kind != "memory"]
     names = {contestant.name for contestant in CONTESTANTS}
     if unknown := set(options.only or ()) - names:
@@ -60,8 +64,8 @@ def _about(options: argparse.Namespace, lines: Iterable[report.Line]) -> dict[st
         "python": platform.python_version(),
         "server": server.version(),
         "samples": f"{options.repeats} each, {options.jobs:,} jobs (peers {options.peer_jobs:,}), "
-        f"concurrency {options.concurrency}, {options.rate:.0f} arrivals/s "
-        f"for {options.seconds:.0f} s",
+        f"concurrency {options.concurrency}; {options.rate:.0f} arrivals/s, "
+        f"{options.turns} turns of {options.seconds:g} s",
     }
     loads = [
         float(sample["load_before"])
@@ -76,7 +80,10 @@ def _about(options: argparse.Namespace, lines: Iterable[report.Line]) -> dict[st
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Take every sample, round after round in a shuffled order, and write the table."""
+    """Take every sample, round after round in a shuffled order, and write the table.
+
+    Latency comes last, in turns.
+    """
     options = _arguments(argv)
     # Being ended ends the sample under way, and that its worker.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -85,21 +92,46 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = {contestant: report.Line(contestant) for contestant in chosen}
     shuffler = random.Random(options.seed)
 
-    def take(contestant: Contestant, kind: str, knobs: dict[str, str]) -> None:
+    @contextmanager
+    def noted(contestant: Contestant, kind: str) -> Iterator[None]:
         console.print(f"{datetime.now():%H:%M:%S} {contestant.label} {kind}", highlight=False)
         try:
-            sample = contestant.take(kind, knobs)
+            yield
         except (RuntimeError, OSError, ValueError, IndexError) as error:
             lines[contestant].failures.append(f"{kind}: {error}")
             console.print(f"  failed: {error}", style="red", markup=False)
-        else:
+
+    def take(contestant: Contestant, kind: str, knobs: dict[str, str]) -> None:
+        with noted(contestant, kind):
+            sample = contestant.take(kind, knobs)
             lines[contestant].samples.setdefault(kind, []).append(sample)
+
+    def take_turns() -> None:
+        load, turns = os.getloadavg()[0], dict[Contestant, list[dict[str, Any]]]()
+        with ExitStack() as stack:
+            seats: dict[Contestant, Seat] = {}
+            for contestant in chosen:
+                if "latency" in contestant.kinds:
+                    with noted(contestant, "latency"):
+                        seat = stack.enter_context(contestant.seat(_knobs(options, contestant)))
+                        seat.ready()
+                        seats[contestant], turns[contestant] = seat, []
+            for number in range(1, options.turns + 1):
+                for contestant in shuffler.sample(list(seats), len(seats)):
+                    with noted(contestant, f"latency, turn {number}"):
+                        turns[contestant].append(seats[contestant].turn())
+                seats = {c: seat for c, seat in seats.items() if len(turns[c]) == number}
+        for contestant, taken in turns.items():
+            if taken:
+                sample = {"load_before": load, **summary(taken)}
+                lines[contestant].samples["latency"] = [sample]
 
     for contestant in chosen:  # environments made, bytecode compiled, pages cached
         take(contestant, "throughput", _knobs(options, contestant) | {"BENCH_JOBS": "2000"})
         lines[contestant].samples.clear()
     for number in range(options.repeats):
-        plan = [(c, kind) for c in chosen for kind in c.kinds if kind in options.kinds]
+        kinds = {"throughput", "memory"} & set(options.kinds)
+        plan = [(c, kind) for c in chosen for kind in c.kinds if kind in kinds]
         shuffler.shuffle(plan)
         for contestant, kind in plan:
             if kind == "memory" and number:
@@ -108,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             # A run that is broken off leaves what it has.
             report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
 
+    if "latency" in options.kinds:
+        take_turns()
     page = report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
     report.show(list(lines.values()))
     print(f"written: {page}")

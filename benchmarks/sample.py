@@ -1,4 +1,4 @@
-"""One sample of one subject in a process of its own; prints one line of JSON.
+"""One sample of one subject in a process of its own; prints JSON.
 
 A subject is one of the peers, the bare loop, or UpNext. What a sample is to do comes in
 environment variables, because the subject's worker process needs most of them as well.
@@ -16,7 +16,7 @@ from functools import partial
 
 import anyio
 
-from benchmarks.arrivals import OpenCaller, measure
+from benchmarks.arrivals import OpenCaller, Turn, take_turns
 from benchmarks.observe import Observer, drain, running
 
 REDIS_URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379")
@@ -28,7 +28,7 @@ LOOP_OPTIONS = {"use_uvloop": True} if BACKEND == "uvloop" else {}
 CONCURRENCY = int(os.environ.get("BENCH_CONCURRENCY", "32"))
 JOBS = int(os.environ.get("BENCH_JOBS", "20000"))
 RATE = float(os.environ.get("BENCH_RATE", "200"))
-SECONDS = float(os.environ.get("BENCH_SECONDS", "10"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,35 @@ class Subject:
             "drain_seconds": drained.seconds,
         }
 
-    def latency(self) -> dict[str, object]:
-        """Start the worker and send it jobs at a fixed rate."""
+    def latency(self) -> None:
+        """Start the worker, and for each line of stdin send it jobs at a fixed rate.
+
+        Prints a line when it can begin, and one of JSON for each turn.
+        """
         if self.caller is None:
             raise RuntimeError("no latency sample for this subject")
         with running(self.worker, self.env):
-            return anyio.run(measure, self.caller, RATE, SECONDS, backend=LOOP)
+            anyio.run(take_turns, self.caller, RATE, SECONDS, _called, _told, backend=LOOP)
+
+
+async def _called() -> bool:
+    print("ready", flush=True)
+    return bool(await anyio.to_thread.run_sync(sys.stdin.readline))
+
+
+def _told(turn: Turn) -> None:
+    print(json.dumps(turn._asdict()), flush=True)
 
 
 def main(subject: Subject, **more: Callable[[], dict[str, object]]) -> None:
     """Run the sample named on the command line: throughput, latency, or one of `more`."""
     # Ending the sample ends its worker, too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    samples = {"throughput": subject.throughput, "latency": subject.latency, **more}
-    if len(sys.argv) != 2 or sys.argv[1] not in samples:
-        sys.exit(f"usage: {sys.argv[0]} {'|'.join(samples)}")
-    print(json.dumps(samples[sys.argv[1]]()))
+    samples = {"throughput": subject.throughput, **more}
+    match sys.argv[1:]:
+        case ["latency"]:
+            subject.latency()
+        case [kind] if kind in samples:
+            print(json.dumps(samples[kind]()))
+        case _:
+            sys.exit(f"usage: {sys.argv[0]} latency|{'|'.join(samples)}")
