@@ -28,7 +28,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=100_000, help="no-op jobs, limit and upnext")
     parser.add_argument("--peer-jobs", type=int, default=10_000, help="no-op jobs, each peer")
     parser.add_argument("--repeats", type=int, default=3, help="samples of throughput")
-    parser.add_argument("--turns", type=int, default=15, help="of each (latency)")
+    parser.add_argument("--turns", type=int, default=20, help="of each (latency)")
     parser.add_argument("--concurrency", type=int, default=32, help="jobs that run at once")
     parser.add_argument("--rate", type=float, default=200.0, help="arrivals a second (latency)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of arrivals a turn (latency)")
