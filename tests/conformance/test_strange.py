@@ -132,6 +132,26 @@ async def test_no_verb_fails_because_history_cannot_be_written(
     assert server.in_lanes() == 0
 
 
+@pytest.mark.parametrize("damage", ["hungry", "lanes"])
+async def test_a_job_whose_hand_over_fails_waits_with_the_others(
+    server: ServerSubject, client: redis.Redis, damage: str
+) -> None:
+    await submit(server.store, new())
+    await claim_one(server.store, "w0")
+    await server.store.subscribe(KEYS.worker_channel("w1"), lambda _: None, lambda: None).ready()
+    assert await claim(server.store, "w1") == []
+    client.rename(P + damage, "aside")
+    client.set(P + damage, "?")
+    job = new()
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        await server.store.enqueue([job])
+    assert (await record_of(server.store, job.id)).status is JobStatus.QUEUED
+    assert server.events()[-1]["type"] == b"queued"
+    client.rename("aside", P + damage)
+    again = await claim_one(server.store, "w2")
+    assert (again.id, again.arguments, again.attempt) == (job.id, job.arguments, 1)
+
+
 @pytest.mark.parametrize("lost", ["counter", "order"])
 async def test_history_goes_on_behind_what_is_there(
     server: ServerSubject, client: redis.Redis, lost: str

@@ -96,7 +96,7 @@ class DirectStream(ByteStream):
         """
         try:
             await primitives().readable(self._raw)
-        except Exception as error:
+        except Exception as error:  # each loop has a class of its own for that
             if self._raw.fileno() < 0:
                 raise anyio.ClosedResourceError from error
             raise
@@ -164,7 +164,7 @@ async def _connect(raw: socket.socket, address: Any) -> DirectStream:
             code = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-    except BaseException:
+    except BaseException:  # whatever it was, nobody else would close it
         anyio.notify_closing(raw)
         raw.close()
         raise
