@@ -92,6 +92,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = {contestant: report.Line(contestant) for contestant in chosen}
     shuffler = random.Random(options.seed)
 
+    def save() -> Path:
+        """After each sample and round: a run that is broken off leaves what it has."""
+        return report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
+
     @contextmanager
     def noted(contestant: Contestant, kind: str) -> Iterator[None]:
         console.print(f"{datetime.now():%H:%M:%S} {contestant.label} {kind}", highlight=False)
@@ -121,10 +125,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     with noted(contestant, f"latency, turn {number}"):
                         turns[contestant].append(seats[contestant].turn())
                 seats = {c: seat for c, seat in seats.items() if len(turns[c]) == number}
-        for contestant, taken in turns.items():
-            if taken:
-                sample = {"load_before": load, **summary(taken)}
-                lines[contestant].samples["latency"] = [sample]
+                for contestant, taken in turns.items():
+                    if taken:
+                        sample = {"load_before": load, **summary(taken)}
+                        lines[contestant].samples["latency"] = [sample]
+                save()
 
     for contestant in chosen:  # environments made, bytecode compiled, pages cached
         take(contestant, "throughput", _knobs(options, contestant) | {"BENCH_JOBS": "2000"})
@@ -137,12 +142,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             if kind == "memory" and number:
                 continue
             take(contestant, kind, _knobs(options, contestant))
-            # A run that is broken off leaves what it has.
-            report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
+            save()
 
     if "latency" in options.kinds:
         take_turns()
-    page = report.write(RESULTS, list(lines.values()), _about(options, lines.values()))
+    page = save()
     report.show(list(lines.values()))
     print(f"written: {page}")
 
