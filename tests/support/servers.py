@@ -142,6 +142,12 @@ class RedisServer:
         finally:
             client.close()
 
+    def connect(self) -> socket.socket:
+        """A bare connection, for a test that says each byte itself; the caller closes it."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.socket_path))
+        return connection
+
     def flush(self) -> None:
         """Empty the server: every key and every function."""
         with self.client() as client:

@@ -88,6 +88,7 @@ class Caller:
         calls: Sequence[Call],
         *,
         idempotent: bool = False,
+        others_first: bool = False,
         return_exceptions: bool = False,
     ) -> list[Any]:
         """Make several calls in one write; not a transaction.
@@ -95,10 +96,14 @@ class Caller:
         Args:
             calls: What to call.
             idempotent: All of it may be called again when its outcome is unknown.
+            others_first: What is published reaches its subscribers before this is answered; as
+                for ``Link.execute_many``.
             return_exceptions: Leave error replies in their place instead of raising the first.
         """
         commands = [self._library.command(call) for call in calls]
-        replies = await self._link.execute_many(commands, idempotent=idempotent)
+        replies = await self._link.execute_many(
+            commands, idempotent=idempotent, others_first=others_first
+        )
         for reply in replies:
             if isinstance(reply, Exception):
                 await self._load(commands, replies, idempotent)

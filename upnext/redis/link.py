@@ -24,6 +24,11 @@ from upnext.redis.wire import Command
 
 __all__ = ["Link", "Statistics", "Subscription", "Waiter"]
 
+PING = ("PING",)
+"""Goes in front of commands whose replies can wait. After a round of commands the server writes to
+its clients, and to whom it first had something to say it writes last (`clients_pending_write` in
+Redis and Valkey, networking.c: whoever comes is put at the head). A PING makes that us."""
+
 
 class Link:
     """The connection of one event loop to one server, shared by all callers in it.
@@ -100,21 +105,29 @@ class Link:
         return reply
 
     async def execute_many(
-        self, commands: Sequence[Command], *, idempotent: bool = False
+        self, commands: Sequence[Command], *, idempotent: bool = False, others_first: bool = False
     ) -> list[Any]:
         """Send commands in one write and wait for all replies.
 
         Error replies stand in place as exceptions. A command the server did not execute because
         it was loading, busy, or a replica is sent again until ``patience`` is over, possibly
         after those behind it. Otherwise as :meth:`execute`.
+
+        Args:
+            commands: What to send.
+            idempotent: All of it may be sent again when its outcome is unknown.
+            others_first: What the commands publish is written to its subscribers before the
+                replies are written here. No promise, and it costs the server one more command.
         """
         if not commands:
             await checkpoint()
             return []
-        batch = Batch(commands, idempotent=idempotent)
+        batch = Batch((PING, *commands) if others_first else commands, idempotent=idempotent)
         await self._exchange.perform(batch)
         if batch.error is not None:
             raise batch.error
+        if others_first:
+            del batch.replies[0]
         if batch.refused and not await self._insist(commands, batch.replies, idempotent):
             return batch.replies
         if self._dialer.failures:

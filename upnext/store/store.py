@@ -100,7 +100,10 @@ class Store(EventVerbs, LetterVerbs, PauseVerbs):
                 await self._link.execute("SADD", self.keys.families, job.function, idempotent=True)
                 self._families.add(job.function)
         calls = enqueue_calls(self.keys, self.bounds, jobs)
-        return parse_enqueued(jobs, await self._call.call_many(calls, idempotent=True))
+        # A worker that waits for this one job has more to do than whoever submits it.
+        alone = len(jobs) == 1 and not self._link.busy
+        replies = await self._call.call_many(calls, idempotent=True, others_first=alone)
+        return parse_enqueued(jobs, replies)
 
     async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
         """Take up to so many waiting jobs of each function.

@@ -61,8 +61,9 @@ class Client(Caller):
 async def client() -> AsyncIterator[Client]:
     await queue.connect()
     try:
-        # A starting worker sweeps; a job it takes in that moment ends as aborted.
-        while not (await queue.info())["workers"]:  # noqa: ASYNC110
+        # A starting worker sweeps, perhaps after it took its first job, which ends as aborted. This
+        # key says that it did.
+        while not await queue.redis.exists(queue.namespace("sweep")):  # noqa: ASYNC110
             await anyio.sleep(0.1)
         yield Client()
     finally:

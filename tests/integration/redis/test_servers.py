@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import redis
 
 from tests.support.servers import Kind, RedisServer, find_binary
+from upnext.redis.link import PING
+from upnext.redis.wire import pack
 
 
 @pytest.mark.parametrize("kind", ["redis", "valkey"])
@@ -42,6 +46,23 @@ def test_flush_removes_keys_and_functions(any_server: RedisServer) -> None:
         any_server.flush()
         assert client.dbsize() == 0
         assert client.function_list() == []
+
+
+def test_a_ping_in_front_has_subscribers_told_first(any_server: RedisServer) -> None:
+    """What `others_first` of a link relies on, for the better and never for what is right."""
+    with contextlib.ExitStack() as stack:
+        publisher = stack.enter_context(any_server.connect())
+        # Many, so that the server is still writing to them if it wrote to the publisher first.
+        subscribers = [stack.enter_context(any_server.connect()) for _ in range(30)]
+        for subscriber in subscribers:
+            subscriber.sendall(b"SUBSCRIBE c\r\n")
+            assert subscriber.recv(1000)
+            subscriber.setblocking(False)
+        for n in range(50):
+            publisher.sendall(pack((PING, ("PUBLISH", "c", n))))
+            assert publisher.recv(1000) == b"+PONG\r\n:30\r\n"
+            for subscriber in reversed(subscribers):
+                assert subscriber.recv(1000).endswith(b"%d\r\n" % n)
 
 
 async def test_both_backends_run(anyio_backend_name: str, redis_url: str) -> None:

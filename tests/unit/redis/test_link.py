@@ -44,6 +44,19 @@ async def test_replies_keep_their_order_and_errors_their_place(server: ScriptedS
     assert await link.execute_many([]) == []
 
 
+async def test_who_lets_others_go_first_is_given_the_replies_asked_for(
+    server: ScriptedServer,
+) -> None:
+    link = server.link()
+    commands = [("ECHO", "a"), ("FAIL", "WRONGTYPE no"), ("ECHO", "b")]
+    replies = await link.execute_many(commands, others_first=True)
+    assert [replies[0], replies[2]] == [b"a", b"b"]
+    assert isinstance(replies[1], known.ResponseError)
+    assert server.names()[-4:] == ["PING", "ECHO", "FAIL", "ECHO"]
+    assert link.statistics().writes == 1
+    assert await link.execute_many([], others_first=True) == []
+
+
 async def test_callers_at_the_same_moment_share_one_write(server: ScriptedServer) -> None:
     link = server.link()
     replies: dict[int, bytes] = {}

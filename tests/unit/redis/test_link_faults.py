@@ -179,6 +179,37 @@ async def test_what_was_not_executed_is_sent_again(refusal: str) -> None:
     assert len(server.streams) == (4 if refusal.startswith("READONLY") else 1)
 
 
+async def test_who_lets_others_go_first_is_sent_again_as_anybody() -> None:
+    refused, lost = 3, 1  # the PING and its command refused, the command alone, a connection lost
+
+    def answer(words: list[bytes]) -> bytes | None:
+        nonlocal refused, lost
+        if words[0] != b"HELLO" and refused:
+            refused -= 1
+            return b"-LOADING data\r\n"
+        if words[0] == b"ECHO" and lost:
+            lost -= 1
+            server.stream.end()
+            return None
+        return echo(words)
+
+    server = ScriptedServer(answer)
+    link = server.link(backoff=AT_ONCE)
+    replies = await link.execute_many([("ECHO", "a")], idempotent=True, others_first=True)
+    assert replies == [b"a"]
+    replies = await link.execute_many([("ECHO", "b")], others_first=True)
+    assert replies == [b"b"]
+    assert (refused, lost, len(server.streams)) == (0, 0, 2)
+
+
+async def test_a_refusal_of_the_ping_in_front_is_nobodys_error() -> None:
+    def answer(words: list[bytes]) -> bytes | None:
+        return b"-LOADING data\r\n" if words[0] == b"PING" else echo(words)
+
+    link = ScriptedServer(answer).link(backoff=AT_ONCE)
+    assert await link.execute_many([("ECHO", "a")], others_first=True) == [b"a"]
+
+
 async def test_what_is_refused_past_patience_is_raised(server: ScriptedServer) -> None:
     link = server.link(patience=0.05, backoff=Backoff(base=0.01, cap=0.01))
     with pytest.raises(known.BusyLoadingError, match="reads its data from disk"):
