@@ -33,6 +33,9 @@ LOST = (
 )
 """What comes out of a connection that is of no use any more."""
 
+PIECE = 1 << 20
+"""Bytes sent under one time limit: what is large may take long, as long as it gets on."""
+
 CLOSE_LIMIT = 1.0
 """Seconds that closing a socket may take."""
 
@@ -128,6 +131,28 @@ class Connection:
     async def send(self, data: bytes) -> None:
         """Send all of it, or fail."""
         await self._stream.send(data)
+
+    async def send_rest(self, data: bytes, start: int, timeout: float) -> bool:
+        """Send all from `start` on; False when the server did not take it in time.
+
+        Whatever is raised, some of it may have been sent.
+
+        Args:
+            data: Commands of many callers.
+            start: How many bytes of them the kernel has.
+            timeout: Seconds for each piece.
+        """
+        for begin in range(start, len(data), PIECE):
+            if begin > start:
+                self.expect_within(timeout)
+            # A shield, because these bytes belong to other callers, too: a send cut in two by one
+            # caller's cancellation is the end of the connection. It is bounded, and past the
+            # limit that is over anyway.
+            with anyio.move_on_after(timeout, shield=True) as limit:
+                await self._stream.send(data[begin : begin + PIECE])
+            if limit.cancelled_caught:
+                return False
+        return True
 
     def receive_now(self) -> bytes | None:
         """What came already; None when nobody can tell without waiting."""

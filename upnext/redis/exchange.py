@@ -32,9 +32,6 @@ ENOUGH = 16
 FULL = 512
 """Bytes that are worth a write of their own: who sends so many waits for nobody to join."""
 
-PIECE = 1 << 20
-"""Bytes sent under one time limit: what is large may take long, as long as it gets on."""
-
 
 class Exchange:
     """Owns the present connection, what is to be sent on it, and the roles.
@@ -201,19 +198,14 @@ class Exchange:
         try:
             sent = connection.send_now(data)
             self._hand_over()  # somebody should read while this one writes
-            for start in range(sent, len(data), PIECE):
-                if start > sent:
-                    connection.expect_within(self._timeout)
-                # A shield, because these bytes belong to other callers, too: a send cut in two
-                # by one caller's cancellation would leave half a command on a live socket. It
-                # is bounded: past the limit the socket is given up as a whole.
-                with anyio.move_on_after(self._timeout, shield=True) as limit:
-                    await connection.send(data[start : start + PIECE])
-                if limit.cancelled_caught:
-                    await self._give_up(connection, self._silent())
-                    return
-        except LOST as error:
+            if sent < len(data) and not await connection.send_rest(data, sent, self._timeout):
+                await self._give_up(connection, self._silent())
+        except BaseException as error:
+            # Not only when the connection is lost: asyncio's own cancellation (`wait_for`,
+            # `timeout`) gets through shields, and leaves half a command on a live socket.
             await self._give_up(connection, self._outcome_unknown(error))
+            if not isinstance(error, LOST):
+                raise
 
     async def _read(self, connection: Connection, waiter: Waiter) -> None:
         connection.reading = True
@@ -379,7 +371,7 @@ class Exchange:
         self._channels.lose()
         self._resume_all()
 
-    def _outcome_unknown(self, cause: Exception) -> known.ConnectionError:
+    def _outcome_unknown(self, cause: BaseException) -> known.ConnectionError:
         text = str(cause) or type(cause).__name__
         return known.ConnectionError(
             f"lost the connection to Redis at {self._shown} ({text}): whether the command was "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
 from redis import exceptions as known
 
-from tests.support.cancel import cancel_everywhere
+from tests.support.cancel import cancel_everywhere, cancel_everywhere_natively
 from tests.support.scripted import ScriptedServer
 from upnext.redis.library import Call, Caller, Library
 from upnext.redis.link import Link, Waiter
@@ -100,6 +103,51 @@ async def test_cancelled_alone(
         points += 1
     assert points >= 4
     assert len(server.streams) == 1 or not connected
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda f: f.__name__)
+async def test_cancelled_by_asyncio_itself(operation: Callable[[Link], Awaitable[None]]) -> None:
+    server = ScriptedServer()
+    link = make(server)
+    points = 0
+    async for n in cancel_everywhere_natively(lambda: operation(link)):
+        await check(server, link, n)
+        points += 1
+    assert points >= 4
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_half_a_command_is_the_end_of_its_connection() -> None:
+    """Asyncio's own cancellation gets through the shield around a write."""
+    server = ScriptedServer()
+    link = server.link(backoff=Backoff(base=0.0, cap=0.0))
+    async with anyio.create_task_group() as group:
+        for _ in range(3):  # who had company waits for it again, so that all share one write
+            group.start_soon(link.execute, "PING")
+    server.sends_block = True
+    results: dict[str, object] = {}
+
+    async def follow(name: str, *, idempotent: bool) -> None:
+        try:
+            results[name] = await link.execute("ECHO", name, idempotent=idempotent)
+        except known.ConnectionError as error:
+            results[name] = str(error)
+
+    async with anyio.create_task_group() as group:
+        leader = asyncio.create_task(link.execute("ECHO", "leader"))
+        group.start_soon(partial(follow, "again", idempotent=True))
+        group.start_soon(partial(follow, "once", idempotent=False))
+        await wait_all_tasks_blocked()
+        leader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leader
+        server.sends_block = False
+    assert server.streams[0].closed
+    assert [words for words in server.commands if words[0] == b"ECHO"] == [[b"ECHO", b"again"]]
+    assert results["again"] == b"again"
+    assert "whether the command was executed is not known" in str(results["once"])
+    await check(server, link, "end")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda f: f.__name__)
