@@ -38,6 +38,29 @@ async def test_whoever_looks_finds_it_expired(
     await submit(store, new(key="k"))
 
 
+@pytest.mark.parametrize("delay", [None, 60_000])
+async def test_whoever_follows_finds_it_expired_and_is_told(
+    store: Store, subject: Subject, delay: int | None
+) -> None:
+    job = new(budget=1_000, delay=delay)
+    said: list[bytes] = []
+    await store.subscribe(store.keys.said_channel(job.id), said.append, lambda: None).ready()
+    await submit(store, job)
+    heard = await store.follow(job.id, "out", "", 10)
+    assert heard is not None
+    assert not heard.status.is_terminal()
+    assert heard.time_left is not None
+    assert 0 < heard.time_left <= 1_000
+    subject.advance(1_001)
+    heard = await store.follow(job.id, "out", "", 10)
+    assert heard is not None
+    assert (heard.status, heard.time_left, heard.entries) == (JobStatus.EXPIRED, None, [])
+    await store.now()
+    assert said == [b"over"]
+    assert (await record_of(store, job.id)).reason == LATE
+    assert subject.in_lanes() == 0
+
+
 async def test_a_sweep_ends_those_that_nobody_looks_for(store: Store, subject: Subject) -> None:
     late, scheduled = new(budget=1_000), new(delay=60_000, budget=1_000)
     sound, plain = new(budget=60_000), new()

@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import nullcontext
 from typing import Any, Generic, TypeVar
 
+import anyio
+
 from upnext.client import sync
 from upnext.client.connect import connect
+from upnext.client.patience import next_look
 from upnext.client.ports import BlockingQueue
 from upnext.errors import JobNotFoundError, OutputLostError
 from upnext.model.report import Entry, Heard, LogLine, Progress, line_of
@@ -97,11 +100,13 @@ class Following(ABC, AsyncIterator[V], Generic[V]):
                 waiter.done = False
                 after = self._place.entry
                 heard = await store.follow(self.job_id, self._what, after, MOST_PER_READ)
-                if self._take(heard):
+                look_in = self._take(heard)
+                if self._has_news:
                     return
                 await ear.ready()
                 async with nullcontext() if lender is None else lender.lend((self.job_id,)):
-                    await store.attend(waiter)
+                    with anyio.move_on_after(look_in):
+                        await store.attend(waiter)
         finally:
             ear.close()
 
@@ -109,12 +114,24 @@ class Following(ABC, AsyncIterator[V], Generic[V]):
         with store.listen(store.keys.said_channel(self.job_id)) as listener:
             while True:
                 after = self._place.entry
-                if self._take(store.follow(self.job_id, self._what, after, MOST_PER_READ)):
+                heard = store.follow(self.job_id, self._what, after, MOST_PER_READ)
+                look_in = self._take(heard)
+                if self._has_news:
                     return
-                listener.hear(sync.QUIET)
+                listener.hear(sync.QUIET if look_in is None else min(sync.QUIET, look_in))
 
-    def _take(self, heard: Heard | None) -> bool:
-        """Take in what was found; True when somebody can be told something by now."""
+    @property
+    def _has_news(self) -> bool:
+        """Whether somebody can be told something by now, if only that there is no more."""
+        return bool(self._items) or self._over
+
+    def _take(self, heard: Heard | None) -> float | None:
+        """Take in what was found.
+
+        Returns:
+            Seconds after which to look without having heard anything: of a job that waits too long
+            nobody else may take notice. None: there is no need to.
+        """
         if heard is None:
             raise JobNotFoundError(self.job_id)
         self._add(heard)
@@ -123,7 +140,7 @@ class Following(ABC, AsyncIterator[V], Generic[V]):
         last = heard.entries[-1].id if heard.entries else self._place.entry
         full = len(heard.entries) == MOST_PER_READ
         self._over = ended and not full and last == self._place.entry
-        return bool(self._items) or self._over
+        return next_look(heard)
 
     @abstractmethod
     def _add(self, heard: Heard) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from upnext.model.job import JobRecord, NewJob
+from upnext.model.report import Heard
 from upnext.model.status import JobStatus
 
 FIRST_LOOK = 15.0
@@ -26,9 +27,9 @@ def first_look(job: NewJob) -> float | None:
     return max(left, SOONEST)
 
 
-def next_look(record: JobRecord) -> float | None:
+def next_look(seen: JobRecord | Heard) -> float | None:
     """Seconds until the deadline of a job as the store told it just now; None: it has none."""
-    if record.time_left is None:
+    if seen.time_left is None:
         return None
-    least = RUNNING if record.status is JobStatus.RUNNING else SOONEST
-    return max(record.time_left / 1000, least)
+    least = RUNNING if seen.status is JobStatus.RUNNING else SOONEST
+    return max(seen.time_left / 1000, least)

@@ -120,6 +120,8 @@ class Heard:
     status: JobStatus
     progress: Progress | None
     entries: list[Entry]
+    time_left: int | None = None
+    """Milliseconds until the deadline of a job that is not over; None: it has none."""
 
 
 @frozen

@@ -132,7 +132,7 @@ class BlockingStore:
 
     def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
         """Read what a job has said, as `Store.follow`."""
-        call = follow_call(self.keys, job_id, what, after, most)
+        call = follow_call(self.keys, self.bounds, job_id, what, after, most)
         [reply] = self._call.call_many([call], idempotent=True)
         return parse_heard(reply)
 

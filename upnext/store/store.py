@@ -159,7 +159,7 @@ class Store(EventVerbs, LetterVerbs, PauseVerbs):
     async def follow(self, job_id: str, what: str, after: str, most: int) -> Heard | None:
         """Read up to `most` entries of a job's `log` or `out`put (or '': neither) after one of
         them, and have its channel told from now on; None when there is no such job."""
-        call = follow_call(self.keys, job_id, what, after, most)
+        call = follow_call(self.keys, self.bounds, job_id, what, after, most)
         [reply] = await self._call.call_many([call], idempotent=True)
         return parse_heard(reply)
 

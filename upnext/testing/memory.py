@@ -188,7 +188,7 @@ class MemoryStore(EventVerbs, LetterVerbs, TrackVerbs, TreeVerbs):
             ValueError: not a job id.
         """
         now = await self._now()
-        return follow(self._queue(self.keys.of_job(job_id), now), job_id, what, after, most)
+        return follow(self._queue(self.keys.of_job(job_id), now), now, job_id, what, after, most)
 
     async def stage(self, functions: Sequence[str]) -> list[Staged]:
         """Move due jobs of each function to where workers claim them."""

@@ -20,6 +20,7 @@ from upnext.model.identity import new_job_id
 from upnext.model.job import Job, NewJob
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.report import Report, ReportKind, Reports, Written
+from upnext.model.status import JobStatus
 from upnext.redis.pool import close_links
 from upnext.tasks.words import line_of
 
@@ -94,6 +95,19 @@ def proxy(redis_server: RedisServer) -> Iterator[Proxy]:
 @pytest.fixture
 def writer(redis_server: RedisServer) -> Writer:
     return Writer(redis_server.url)
+
+
+@pytest.mark.parametrize("kind", ["progress_sync", "logs_sync", "stream_sync"])
+def test_a_blocking_listener_of_a_job_that_waits_too_long_hears_its_end(
+    redis_url: str, writer: Writer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPNEXT_REDIS_URL", redis_url)
+    job = NewJob(id=new_job_id("work"), function="work", arguments=b"{}", budget=50)
+    writer.store.enqueue([job])
+    assert list(getattr(Future[Any](job.id), kind)()) == []
+    record = writer.store.lookup(job.id)
+    assert record is not None
+    assert record.status is JobStatus.EXPIRED
 
 
 @pytest.mark.parametrize("seed", range(3))

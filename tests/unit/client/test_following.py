@@ -19,6 +19,7 @@ from upnext.model.identity import new_job_id
 from upnext.model.job import Held, Job, NewJob
 from upnext.model.outcome import Ending, Outcome
 from upnext.model.report import Report, ReportKind, Reports
+from upnext.model.status import JobStatus
 from upnext.store.bounds import Bounds
 from upnext.tasks.context import Context, current_context
 from upnext.tasks.words import line_of
@@ -122,6 +123,19 @@ async def test_a_listener_after_the_end_hears_all_of_it() -> None:
         assert [chunk async for chunk in job.future.stream()] == list(range(count))
         assert [line async for line in job.future.logs()] == []
         assert [one async for one in job.future.progress()] == []
+
+
+@pytest.mark.parametrize("kind", ["progress", "logs", "stream"])
+async def test_a_listener_of_a_job_that_waits_too_long_hears_its_end(kind: str) -> None:
+    """Without a worker nobody else takes notice of the deadline."""
+    store = MemoryStore()
+    job = NewJob(id=new_job_id("work"), function="work", arguments=b"{}", budget=50)
+    with bind(store), anyio.fail_after(60):
+        await store.enqueue([job])
+        assert [item async for item in getattr(Future[Any](job.id), kind)()] == []
+        record = await store.lookup(job.id)
+    assert record is not None
+    assert record.status is JobStatus.EXPIRED
 
 
 async def test_a_listener_may_leave_and_another_one_go_on() -> None:
