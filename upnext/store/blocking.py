@@ -204,9 +204,11 @@ class BlockingStore:
     def withdraw(self, worker: str, functions: Sequence[str]) -> None:
         """Have no more jobs handed over to this worker until it claims again."""
         channel = self.keys.worker_channel(worker)
-        for name in functions:
-            self._client.zrem(self.keys.hungry(name), channel)
-            self._client.zrem(self.keys.barred(name), channel)
+        with cast("Any", self._client).pipeline(transaction=False) as commands:
+            for name in functions:
+                commands.zrem(self.keys.hungry(name), channel)
+                commands.zrem(self.keys.barred(name), channel)
+            commands.execute()
 
     def now(self) -> int:
         """The server's clock, Unix milliseconds."""

@@ -198,6 +198,13 @@ def compose(
         )
 
     attempts = {name: attempt_of(definition) for name, definition in definitions.items()}
+
+    def start_over() -> None:
+        """The server has nothing of what it was told."""
+        crons.note_lost()
+        stager.note_all()
+        fetcher.doubt()
+
     heartbeat = Heartbeat(
         store,
         worker,
@@ -207,7 +214,7 @@ def compose(
         active=lambda: running.statistics().running,
         settled=lambda: flusher.written,
         claimed_at=lambda: fetcher.claimed_at,
-        on_lost=crons.note_lost,
+        on_lost=start_over,
     )
     return Parts(
         worker=worker,

@@ -10,6 +10,7 @@ import orjson
 import upnext
 from tests.support.tree import running, until
 from upnext import JobStatus, Worker
+from upnext.worker.reporting.heartbeat import INTERVAL
 
 
 def make_worker(concurrency: int = 2, **options: Any) -> Worker:
@@ -213,4 +214,25 @@ async def test_a_worker_without_tasks_idles_and_stops() -> None:
     async with running(make_worker()) as tree:
         await anyio.sleep(100)
         assert tree.error is None
+        await tree.stop()
+
+
+async def test_after_a_loss_of_data_the_worker_says_again_what_it_waits_for() -> None:
+    """Not only in its sweeps, which look at a few functions at a time."""
+    worker = make_worker()
+
+    async def work() -> float:
+        return anyio.current_time()
+
+    tasks = [worker.task(work, name=f"work{n}") for n in range(200)]
+    async with running(worker) as tree:
+        await anyio.sleep(1)
+        for queue in tree.store.queues.values():
+            while queue.pop_hungry() is not None:
+                pass
+        tree.store._beats.clear()
+        await anyio.sleep(INTERVAL)
+        began = anyio.current_time()
+        for task in tasks[-20:]:
+            assert (await task.wait()).value - began < 1
         await tree.stop()

@@ -49,22 +49,26 @@ class Heartbeat:
     """Told when the server may have lost its data."""
     declared: anyio.Event = field(factory=anyio.Event, init=False)
     """The queue knows what is run here, and how it is limited."""
-    _beaten: bool = field(default=False, init=False)
+    _known: bool = field(default=False, init=False)
+    """The same, as far as the last beat can tell."""
     _started_at: float = field(factory=time.time, init=False)
 
     async def run(self) -> None:
         while True:
             try:
                 if not await self.store.beat(self.worker, self._record(), TTL):
-                    # The first beat, or the server lost its data: say again what is run here.
+                    self._known = False  # the server lost its data
+                if not self._known:
+                    # Not by what the beat says alone: one that is sent again finds itself, and
+                    # saying what is run here may fail where the beat did not.
                     await self.store.declare(self.definitions)
-                    if self._beaten:
+                    self._known = True
+                    if self.declared.is_set():
                         self.on_lost()
-                self._beaten = True
-                self.declared.set()
+                    self.declared.set()
             except RedisError as error:
                 logger.warning("cannot publish the heartbeat: %s", error)
-            await anyio.sleep(self.every if self.declared.is_set() else RETRY_INTERVAL)
+            await anyio.sleep(self.every if self._known else RETRY_INTERVAL)
 
     @property
     def healthy(self) -> bool:

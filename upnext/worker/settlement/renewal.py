@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 from attrs import define, field
@@ -62,15 +63,15 @@ class ThreadRenewal:
     period: float
     most_blocked: float
     on_revoked: Callable[[Revoked], None]
-    on_resumed: Callable[[], None]
-    """The loop was blocked and goes on."""
+    on_withdrawn: Callable[[], None]
+    """No job is handed over to the worker any more until it claims again."""
     running: Callable[[], list[str]]
     """Names of the jobs that run, for the message about a blocked loop."""
     _stop: threading.Event = field(factory=threading.Event, init=False)
-    _revoked: queue.SimpleQueue[Revoked | None] = field(
-        factory=queue.SimpleQueue["Revoked | None"], init=False
+    _calls: queue.SimpleQueue[Callable[[], None] | None] = field(
+        factory=queue.SimpleQueue["Callable[[], None] | None"], init=False
     )
-    """Put by the renewal thread, taken by the loop's listener."""
+    """Put by the renewal thread, made by the loop's listener."""
     _beat: float = field(factory=time.monotonic, init=False)
     """Written by the event loop, read by the thread."""
     _loop_thread: int = field(factory=threading.get_ident, init=False)
@@ -87,26 +88,24 @@ class ThreadRenewal:
                 )
         finally:
             self._stop.set()
-            self._revoked.put(None)
+            self._calls.put(None)
 
     async def _give_signs_of_life(self) -> None:
         while True:
-            last, self._beat = self._beat, time.monotonic()
-            if self._beat - last > BLOCKED:
-                self.on_resumed()
+            self._beat = time.monotonic()
             await anyio.sleep(BEAT_INTERVAL)
 
     async def _listen(self, threads: anyio.CapacityLimiter) -> None:
         while True:
-            revoked = await anyio.to_thread.run_sync(
-                self._next_revoked, limiter=threads, abandon_on_cancel=True
+            call = await anyio.to_thread.run_sync(
+                self._next_call, limiter=threads, abandon_on_cancel=True
             )
-            if revoked is None:
+            if call is None:
                 return
-            self.on_revoked(revoked)
+            call()
 
-    def _next_revoked(self) -> Revoked | None:
-        return self._revoked.get()
+    def _next_call(self) -> Callable[[], None] | None:
+        return self._calls.get()
 
     def _renew_until_stopped(self) -> None:
         store, warned = self.open_store(), False
@@ -130,7 +129,7 @@ class ThreadRenewal:
             return
         try:
             for revoked in store.renew(self.worker, held):
-                self._revoked.put(revoked)
+                self._calls.put(partial(self.on_revoked, revoked))
         except RedisError as error:
             logger.warning("cannot renew %d leases: %s", len(held), error)
 
@@ -139,6 +138,8 @@ class ThreadRenewal:
             store.withdraw(self.worker, self.functions)
         except RedisError as error:
             logger.warning("cannot withdraw the worker from those with free slots: %s", error)
+        # Told afterwards: the loop may go on meanwhile, and what it claimed then is undone.
+        self._calls.put(self.on_withdrawn)
 
     def _name_the_culprit(self, silent: float) -> None:
         frame = sys._current_frames().get(self._loop_thread)  # pyright: ignore[reportPrivateUsage]

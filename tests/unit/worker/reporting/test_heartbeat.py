@@ -8,18 +8,21 @@ import pytest
 from anyio.lowlevel import checkpoint
 from redis.exceptions import ConnectionError as LostConnectionError
 
-from upnext.worker.reporting.heartbeat import INTERVAL, TTL, UNPROVEN, Heartbeat
+from upnext.worker.reporting.heartbeat import INTERVAL, RETRY_INTERVAL, TTL, UNPROVEN, Heartbeat
 
 
 class Store:
     def __init__(self) -> None:
         self.declared: list[Mapping[str, bytes]] = []
         self.beats: list[tuple[float, str, bytes, int]] = []
-        self.fails = 0
+        self.fails = self.refuses = 0
         self.known = False
 
     async def declare(self, definitions: Mapping[str, bytes]) -> None:
         await checkpoint()
+        if self.refuses:
+            self.refuses -= 1
+            raise LostConnectionError("refused")
         self.declared.append(definitions)
 
     async def beat(self, worker: str, record: bytes, ttl: int) -> bool:
@@ -92,3 +95,38 @@ async def test_a_loss_is_told_but_a_start_is_none() -> None:
         await anyio.sleep(INTERVAL * 2)
         group.cancel_scope.cancel()
     assert len(told) == 1
+
+
+async def test_a_beat_that_was_sent_again_and_finds_itself_is_the_first_one_all_the_same() -> None:
+    store, told = Store(), list[float]()
+    store.known = True
+    heartbeat = make(store)
+    heartbeat.on_lost = lambda: told.append(anyio.current_time())
+    with anyio.move_on_after(INTERVAL * 1.5):
+        await heartbeat.run()
+    assert store.declared == [{"work": b"{}"}]
+    assert heartbeat.declared.is_set()
+    assert told == []
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["at the start", "after a loss"])
+async def test_what_is_run_here_is_said_until_it_was_heard(lost: bool) -> None:
+    store, told = Store(), list[float]()
+    heartbeat = make(store)
+    heartbeat.on_lost = lambda: told.append(anyio.current_time())
+    async with anyio.create_task_group() as group:
+        if lost:
+            group.start_soon(heartbeat.run)
+            await anyio.sleep(INTERVAL * 0.5)
+            store.known = False
+        store.refuses = 2
+        if not lost:
+            group.start_soon(heartbeat.run)
+            await anyio.sleep(RETRY_INTERVAL * 1.5)
+            assert not heartbeat.declared.is_set()
+        await anyio.sleep(INTERVAL * 0.9)
+        group.cancel_scope.cancel()
+    assert store.refuses == 0
+    assert heartbeat.declared.is_set()
+    assert len(store.declared) == (2 if lost else 1)
+    assert len(told) == (1 if lost else 0)

@@ -38,6 +38,8 @@ class Store:
         self.answers: queue.SimpleQueue[list[Revoked] | Exception] = queue.SimpleQueue()
         self.withdrawn: queue.SimpleQueue[tuple[str, list[str]]] = queue.SimpleQueue()
         self.fails_to_withdraw = False
+        self.may_withdraw = threading.Event()
+        self.may_withdraw.set()
         self.closed = threading.Event()
         self.threads: set[int] = set()
 
@@ -54,6 +56,7 @@ class Store:
 
     def withdraw(self, worker: str, functions: Sequence[str]) -> None:
         self.withdrawn.put((worker, list(functions)))
+        assert self.may_withdraw.wait(HANG)
         if self.fails_to_withdraw:
             raise LostConnectionError("gone")
 
@@ -69,7 +72,7 @@ class Renewing:
         self.leases.add([self.job])
         self.revoked: list[Revoked] = []
         self.came = anyio.Event()
-        self.resumed = anyio.Event()
+        self.told_of_it = anyio.Event()
         self.renewal = ThreadRenewal(
             lambda: self.store,
             "w",
@@ -78,7 +81,7 @@ class Renewing:
             PERIOD,
             most_blocked,
             self._on_revoked,
-            lambda: self.resumed.set(),
+            lambda: self.told_of_it.set(),
             lambda: ["send (send-1)"],
         )
 
@@ -189,13 +192,13 @@ async def test_while_the_loop_is_blocked_no_job_is_handed_over(
     async with anyio.create_task_group() as group:
         group.start_soon(it.renewal.run)
         await it.renews()
-        assert not it.resumed.is_set()
+        assert not it.told_of_it.is_set()
         clock.now += 5
         assert it.store.withdrawn.get(timeout=HANG) == ("w", ["work"])  # blocks the loop
         it.block_until_renewed(2)
         assert it.store.withdrawn.empty(), "once is enough"
         with anyio.fail_after(HANG):
-            await it.resumed.wait()
+            await it.told_of_it.wait()
         group.cancel_scope.cancel()
 
 
@@ -239,3 +242,23 @@ async def test_the_loops_own_renewal() -> None:
             await came.wait()
             group.cancel_scope.cancel()
     assert revoked[0] == Revoked(job.id, 1, True)
+
+
+async def test_what_the_loop_claims_during_the_withdrawal_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it = Renewing()
+    it.store.may_withdraw.clear()
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr(module, "BEAT_INTERVAL", PERIOD)
+    async with anyio.create_task_group() as group:
+        group.start_soon(it.renewal.run)
+        await it.renews()
+        clock.now += 5
+        assert it.store.withdrawn.get(timeout=HANG) == ("w", ["work"])  # blocks the loop
+        await anyio.sleep(3 * PERIOD)  # the loop goes on, and shows signs of life
+        assert not it.told_of_it.is_set()
+        it.store.may_withdraw.set()
+        with anyio.fail_after(HANG):
+            await it.told_of_it.wait()
+        group.cancel_scope.cancel()
