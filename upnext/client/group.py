@@ -269,8 +269,10 @@ class Group:
 
     def _over(self, ended: Ended) -> None:
         """A job ended: what does that mean for the others?"""
-        future = self._futures.pop(ended.id)
+        future = self._futures.pop(ended.id, None)
         self._own.pop(ended.id, None)
+        if future is None:
+            return  # it was left out, or all were given up, before its end was heard
         self._make_room()
         self._changed.set()
         future.keep(ended)

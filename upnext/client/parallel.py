@@ -115,14 +115,13 @@ async def map_tasks(
     waiting = enumerate(inputs)
 
     async def work() -> None:
-        for place, given in waiting:
-            args, kwargs = _spread(given)
-            try:
+        try:
+            for place, given in waiting:
+                args, kwargs = _spread(given)
                 values[place] = (await task.wait(*args, **kwargs)).value
-            except Exception as error:  # raised as it is when the others have ended
-                errors.append(error)
-                group.cancel_scope.cancel("another one failed")
-                return
+        except Exception as error:  # raised as it is when the others have ended
+            errors.append(error)
+            group.cancel_scope.cancel("another one failed")
 
     async with anyio.create_task_group() as group:
         for _ in range(concurrency):

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from redis import exceptions as known
 
 import upnext
 from tests.support.cancel import cancel_everywhere
@@ -322,3 +323,25 @@ async def test_children_have_no_more_time_than_the_block(client, double, script)
             left = record.deadline - record.created_at
             assert 29_000 < left <= 30_000
             scope.cancel()
+
+
+async def test_what_the_queue_says_while_a_block_that_failed_is_left_hides_nothing(
+    double, monkeypatch
+) -> None:
+    """The first try to cancel the jobs fails, the second one does not, and their ends are heard."""
+    store, fails = MemoryStore(), [known.ConnectionError("out of reach")]
+    cancel_trees = store.cancel_trees
+
+    async def failing_once(job_ids, reason):
+        if fails:
+            raise fails.pop()
+        return await cancel_trees(job_ids, reason)
+
+    monkeypatch.setattr(store, "cancel_trees", failing_once)
+    with bind(store), pytest.raises(ExceptionGroup) as caught:
+        async with upnext.group() as g:
+            futures = [await g.submit(double, n) for n in range(3)]
+            raise ValueError("mine")
+    assert [str(error) for error in caught.value.exceptions] == ["out of reach", "mine"]
+    statuses = [(await store.lookup(future.job_id)).status for future in futures]
+    assert statuses == [JobStatus.CANCELLED] * 3

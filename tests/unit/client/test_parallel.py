@@ -81,6 +81,21 @@ async def test_map_tasks(tasks, double) -> None:
         assert await map_tasks(double, inputs, concurrency=4) == [2 * n for n in range(25)]
 
 
+def broken():
+    yield (1,)
+    raise KeyError("the input is broken")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error"), [(["abc"], TypeError), ([(1, 2, 3)], TypeError), (broken, KeyError)]
+)
+async def test_what_is_wrong_with_an_input_of_map_tasks_is_raised_as_it_is(
+    client, double, inputs, error
+) -> None:
+    with pytest.raises(error):
+        await map_tasks(double, inputs() if callable(inputs) else inputs)
+
+
 async def test_map_tasks_has_no_more_under_way_than_allowed(client, double, hand) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: map_tasks(double, [(n,) for n in range(9)], concurrency=3))
