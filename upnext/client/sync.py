@@ -56,6 +56,8 @@ def must_await() -> bool:
 
 
 def _is_anyio_thread() -> bool:
+    if threading.get_ident() == _survivor:
+        return False
     try:
         anyio.from_thread.check_cancelled()
     except NoEventLoopError:
@@ -202,6 +204,20 @@ def blocking_client(url: str | None = None, origin: Origin | None = None) -> Blo
             client = _known[key] = BlockingClient(locate(url).blocking_store())
         return client
 
+
+_survivor: int | None = None
+"""The thread that a fork left in this process. AnyIO may have started it, for an event loop that
+does not run here."""
+
+
+def _start_over() -> None:
+    """In a forked child, where whoever held the guard may be gone."""
+    global _guard, _survivor
+    _guard, _survivor = threading.Lock(), threading.get_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)
 
 _TELLING = ("REDIS_URL", "WORKSPACE_ID", "EMBEDDED_DIR")
 _guard = threading.Lock()
