@@ -20,6 +20,9 @@ from upnext.model.identity import new_worker_id
 from upnext.model.job import Enqueued, NewJob
 from upnext.tasks.context import current_context
 
+LEAST = 1.0
+"""Seconds that the look at a job may take, whatever time there is to wait for its end."""
+
 
 class Client:
     """Submits jobs and waits for their end. Belongs to one event loop.
@@ -110,11 +113,14 @@ class Client:
         """
         self._listen()
         wait = self._waits.add(job_id)
+        began = anyio.current_time()
         try:
-            if ended := await self._look(wait, job_id):
-                return ended
-            await self._confirm()
-            return await self._until_ended(wait, job_id, timeout)
+            # A look is had however short the time is, and a silent server has no longer.
+            with anyio.move_on_after(None if timeout is None else max(timeout, LEAST)):
+                if ended := await self._look(wait, job_id):
+                    return ended
+                await self._confirm()
+            return await self._until_ended(wait, job_id, timeout, anyio.current_time() - began)
         finally:
             self._waits.drop(wait, job_id)
 
@@ -145,12 +151,14 @@ class Client:
             await self._ear.ready()
             self._heard = True
 
-    async def _until_ended(self, wait: Wait, job_id: str, timeout: float | None) -> Ended:
+    async def _until_ended(
+        self, wait: Wait, job_id: str, timeout: float | None, waited: float = 0.0
+    ) -> Ended:
         context = current_context.get(None)
         lender = None if context is None else context.lender
         # The slot is lent outside the time limit, whose end must not keep us from taking one back.
         async with nullcontext() if lender is None else lender.lend((job_id,)):
-            with anyio.move_on_after(timeout):
+            with anyio.move_on_after(None if timeout is None else timeout - waited):
                 return await self._attend(wait, job_id)
         if wait.ended is not None:
             return wait.ended

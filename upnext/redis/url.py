@@ -103,6 +103,8 @@ class Address:
             "protocol": 3,  # replies have the shapes the link gives them
             "socket_timeout": 5.0,
             "socket_connect_timeout": 5.0,
+            # As many threads as wait: redis-py says 100, and that there are too many.
+            "max_connections": 2**31,
         }
         return _from_url(self.url, **(defaults | options))
 

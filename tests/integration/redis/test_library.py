@@ -173,3 +173,12 @@ def test_a_blocking_caller_waits_for_a_restart_but_not_for_ever(start_server) ->
         server.kill()
         with pytest.raises(known.ConnectionError):
             BlockingCaller(client, LIBRARY, patience=0.1).call("same", (), ["a"])
+
+
+def test_as_many_threads_wait_as_there_are(any_server: RedisServer) -> None:
+    """More than the 100 connections that redis-py has in a pool unless told otherwise."""
+    with Address.parse(any_server.url).blocking_client() as client:
+        pool = client.connection_pool
+        taken = [pool.get_connection() for _ in range(150)]
+        for connection in taken:
+            pool.release(connection)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from upnext.client import client as client_module
 from upnext.client.future import Future
 from upnext.client.result import TaskExecutionError, TaskTimeoutError
 from upnext.errors import CodecError, JobNotFoundError
@@ -376,3 +377,17 @@ async def test_sync_calls_from_a_worker_thread_use_the_bound_store(client, add, 
         await anyio.to_thread.run_sync(waits)
     assert names != [threading.current_thread()]
     assert lender.returned == 2
+
+
+async def test_a_wait_ends_in_time_though_the_queue_says_nothing(
+    client, tasks, store, monkeypatch
+) -> None:
+    @tasks.task
+    async def add(n: int) -> int:
+        return n
+
+    future = await add.submit(1)
+    monkeypatch.setattr(client_module, "LEAST", 0.01)
+    monkeypatch.setattr(store, "watch", lambda job_id, channel: anyio.sleep_forever())
+    with anyio.fail_after(60), pytest.raises(TimeoutError, match=future.job_id):
+        await future.result(timeout=0)
