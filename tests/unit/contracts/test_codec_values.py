@@ -59,6 +59,15 @@ class Node:
     child: Node | None = None
 
 
+@dataclass
+class Point3(Point):
+    z: int
+
+
+class NamedPoint(Point):
+    """No further fields."""
+
+
 class Movie(TypedDict):
     title: str
     seen: date
@@ -90,6 +99,11 @@ class Branch:
 @attrs.frozen
 class Circle:
     radius: float
+
+
+@attrs.frozen
+class Ring(Circle):
+    hole: float
 
 
 @attrs.frozen
@@ -173,6 +187,10 @@ def through(hint: Any, value: Any) -> Any:
         (list[Item] | tuple[int, ...], [Item(1.0)]),
         (int | float, 1.0),
         (bool | int, True),
+        (Point | dict[str, int], {"x": 1, "y": 2}),
+        (Point | dict, {"x": 1, "y": 2}),
+        (list[datetime] | list[str], ["2026-01-01"]),
+        (list[datetime] | list[str], [datetime(2026, 1, 1)]),
         (Colour | str, "red"),
         (Colour | str, Colour.RED),
     ],
@@ -182,6 +200,17 @@ def test_comes_back_the_same(hint: Any, value: Any) -> None:
     got = through(hint, value)
     assert got == value
     assert type(got) is type(value)
+
+
+def test_a_subclass_without_fields_of_its_own_comes_back_as_what_is_annotated() -> None:
+    assert through(Point, NamedPoint(1, 2)) == Point(1, 2)
+
+
+def test_an_int_is_a_float_where_only_that_fits() -> None:
+    assert through(float | Decimal, 1) == 1.0
+    assert through(int | float, 1) == 1
+    with pytest.raises(CodecError):
+        through(float | Decimal, True)
 
 
 def test_inner_types_come_back_too() -> None:
@@ -205,6 +234,8 @@ def test_inner_types_come_back_too() -> None:
         (date, MOMENT, "result"),
         (UUID, "no uuid", "result"),
         (int | Circle, "neither", "result"),
+        (Point, Point3(1, 2, 3), "result"),
+        (list[Circle], [Circle(1.0), Ring(1.0, 0.5)], "result"),
     ],
     ids=repr,
 )
@@ -300,6 +331,12 @@ def test_pydantic_models() -> None:
     assert through(list[Account], [account]) == [account]
     assert through(Account | Point, account) == account
     assert through(Any, account)["opened"] == "2026-01-01"
+
+    class Savings(Account):
+        rate: float
+
+    with pytest.raises(CodecError, match="rate"):
+        through(Account, Savings(id=SOME_UUID, opened=date(2026, 1, 1), rate=0.5))
 
 
 JSON = st.recursive(

@@ -22,7 +22,7 @@ from cattrs.preconf.orjson import make_converter
 
 from upnext.contracts.codec.annotations import is_union
 from upnext.contracts.codec.arrays import array_reader, is_array
-from upnext.contracts.codec.unions import TEXT, Union, is_written_by_value, json_kinds
+from upnext.contracts.codec.unions import TEXT, Union, field_names, is_written_by_value, json_kinds
 
 V = TypeVar("V")
 
@@ -53,6 +53,7 @@ def converter() -> Converter:
     made.register_structure_hook_factory(_is_enum, _enum_reader)
     made.register_unstructure_hook_factory(_is_mapping, _mapping_writer)
     made.register_structure_hook_factory(_is_mapping, _mapping_reader)
+    made.register_unstructure_hook_factory(_is_class_of_fields, _class_writer)
     made.register_structure_hook_factory(_is_class_of_fields, _class_reader)
     made.register_structure_hook_factory(is_array, array_reader)
     made.register_unstructure_hook_factory(cols.is_namedtuple, _named_tuple_writer)
@@ -169,6 +170,26 @@ def _is_class_of_fields(hint: Any) -> bool:
     return isinstance(kind, type) and (attrs.has(kind) or dataclasses.is_dataclass(kind))
 
 
+def _class_writer(hint: Any, made: Converter) -> Callable[[Any], Any]:
+    write = cast("Callable[[Any], Any]", made.gen_unstructure_attrs_fromdict(hint))
+    return _unless_more_than(get_origin(hint) or hint, write)
+
+
+def _unless_more_than(kind: type, write: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A subclass is written as the class of the annotation, if that is all there is to it."""
+    known = field_names(kind)
+
+    def checked(value: Any) -> Any:
+        if type(value) is not kind and (more := field_names(type(value)) - known):
+            raise TypeError(
+                f"a {type(value).__name__} has fields that a {kind.__name__} has not: "
+                f"{', '.join(sorted(more))}"
+            )
+        return write(value)
+
+    return checked
+
+
 def _class_reader(hint: Any, made: Converter) -> Callable[[Any, Any], Any]:
     def read(value: Any, kind: Any) -> Any:
         if type(value) is not dict and not isinstance(value, Mapping):
@@ -259,8 +280,8 @@ def _is_pydantic(hint: Any) -> bool:
     return pydantic is not None and isinstance(hint, type) and issubclass(hint, pydantic.BaseModel)
 
 
-def _pydantic_writer(_: Any) -> Callable[[Any], Any]:
-    return _write_pydantic
+def _pydantic_writer(hint: Any, _: Converter) -> Callable[[Any], Any]:
+    return _unless_more_than(hint, _write_pydantic)
 
 
 def _pydantic_reader(_: Any) -> Callable[[Any, Any], Any]:

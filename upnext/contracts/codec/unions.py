@@ -102,6 +102,8 @@ class _Member:
         return type(value) is self.kind
 
     def may_be(self, value: Any) -> bool:
+        if self.kind is float and type(value) is int:
+            return True  # as type checkers have it
         return self.kind is Any or (isinstance(self.kind, type) and isinstance(value, self.kind))
 
 
@@ -126,6 +128,9 @@ class Union:
         for position, member in enumerate(hints):
             others = frozenset[str]().union(*kinds[:position], *kinds[position + 1 :])
             native = says_json(member) and get_origin(member) is not list
+            # A dict whose keys happen to be a record's fields would be read as that.
+            if _class_of(member) is dict and any(map(_is_record, map(_class_of, hints))):
+                native = False
             tag = None if native or not kinds[position] & others else _tag(member, hints)
             kind = get_args(member) if get_origin(member) is Literal else _class_of(member)
             members.append(_Member(member, kind, tag, kinds[position]))
@@ -174,13 +179,22 @@ class Union:
         return self.converter.structure(rest, member.hint)
 
     def _member_of(self, value: Any) -> _Member:
-        for member in self.members:
-            if member.is_exactly(value):
-                return member
+        exactly = [member for member in self.members if member.is_exactly(value)]
+        if len(exactly) > 1:  # lists of this or of that
+            exactly = [one for one in exactly if self._comes_back(one, value)] or exactly
+        if exactly:
+            return exactly[0]
         for member in self.members:
             if member.may_be(value):
                 return member
         raise TypeError(f"{value!r:.80} is none of {self._names()}")
+
+    def _comes_back(self, member: _Member, value: Any) -> bool:
+        try:
+            plain = self.converter.unstructure(value, unstructure_as=member.hint)
+            return bool(self.converter.structure(plain, member.hint) == value)
+        except Exception:  # whatever a wrong member says
+            return False
 
     def _candidates(self, value: Any) -> Iterable[_Member]:
         kinds = _kinds_of(type(value))
@@ -191,7 +205,7 @@ class Union:
             # Whoever wrote a string without a tag meant the string.
             return sorted(fitting, key=lambda member: not member.is_exactly(value))
         keys = set(cast("dict[str, Any]", value))
-        return sorted(fitting, key=lambda member: len(keys ^ _field_names(member.kind)))
+        return sorted(fitting, key=lambda member: len(keys ^ field_names(member.kind)))
 
     @property
     def _tagged(self) -> bool:
@@ -209,7 +223,8 @@ def _flat(hints: Iterable[Any]) -> Iterable[Any]:
             yield hint
 
 
-def _field_names(kind: Any) -> set[str]:
+def field_names(kind: Any) -> set[str]:
+    """The fields of a class that has some: attrs, dataclass or pydantic."""
     for table in ("__dataclass_fields__", "model_fields"):
         if isinstance(names := getattr(kind, table, None), dict):
             return set(cast("dict[str, Any]", names))
