@@ -120,6 +120,32 @@ async def test_a_job_handed_out_by_a_claim_that_failed_is_not_lost(
     assert {job.id for job in await claim(server.store, "w2", 5)} == {job.id for job in jobs}
 
 
+async def test_a_worker_that_leaves_gives_back_what_a_failed_claim_handed_out(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    jobs = [new(priority=3) for _ in range(3)]
+    await submit(server.store, *jobs)
+    client.xreadgroup(GROUP, "w1", {P + "lane:3": ">"}, count=2)  # as far as that claim came
+    assert await server.store.retire("w1", ["work"]) == 2
+    assert {job.id for job in await claim(server.store, "w2", 5)} == {job.id for job in jobs}
+    assert server.in_lanes() == 3
+    assert not [c for c in client.xinfo_consumers(P + "lane:3", GROUP) if c["name"] == b"w1"]
+
+
+async def test_a_damaged_job_does_not_keep_a_worker_from_giving_back_the_others(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, *(new() for _ in range(3)))
+    first, broken, last = await claim(server.store, "w1", 3)
+    client.hset(KEYS.job(broken.id), "attempt", "many")
+    assert await server.store.retire("w1", ["work"]) == 2
+    assert {job.id for job in await claim(server.store, "w2", 5)} == {first.id, last.id}
+    server.advance(1_000)
+    await server.store.renew("w2", [held(job) for job in (first, last)])
+    await rescue(server.store, 1_000, worker="w2")
+    assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": broken.id.encode()}]
+
+
 async def test_no_verb_fails_because_history_cannot_be_written(
     server: ServerSubject, client: redis.Redis
 ) -> None:

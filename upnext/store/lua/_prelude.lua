@@ -118,6 +118,17 @@ local function set_aside(P, lane, entry, fields)
   if named.id and named.keys then let_go(P, named.id, {limited = '1', keys = named.keys}) end
 end
 
+-- A claim that failed halfway read the entry of a job and did not write down whose the job is: put
+-- the job back where it waits, ahead of the others. The old entry goes last, so that one of them is
+-- there if this fails halfway, too. Jobs with limit keys need it not: they wait until all is
+-- written.
+local function put_back(P, lane, entry, id, found)
+  local job = P .. 'job:' .. id
+  local again, e = to_lane(P, id, job, tonumber(found.priority), true)
+  redis.call('HSET', job, 'lane', again, 'entry', e)
+  drop_entry(P, lane, entry)
+end
+
 -- Have a channel told of the end of a job, once.
 local function join(job, waiters, channel)
   if channel ~= '' and not string.find(' ' .. waiters .. ' ', ' ' .. channel .. ' ', 1, true) then

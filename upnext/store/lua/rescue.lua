@@ -19,12 +19,10 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   local job = id and P .. 'job:' .. id
   local found = job and find(job)
   if not found then return set_aside(P, lane, entry, row and row[2]) end
-  if found.entry == entry and found.status == 'queued' then
-    -- A claim failed halfway: it read the entry and did not write down whose the job is.
-    drop_entry(P, lane, entry)
+  if found.status == 'queued' and found.entry == entry then
+    put_back(P, lane, entry, id, found)
     out[1][#out[1] + 1] = id
-    local again, e = to_lane(P, id, job, tonumber(found.priority), true)
-    return redis.call('HSET', job, 'lane', again, 'entry', e)
+    return
   end
   if found.status ~= 'running' or found.entry ~= entry then return drop_entry(P, lane, entry) end
   let_go(P, id, found)
