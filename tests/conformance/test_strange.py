@@ -18,6 +18,7 @@ from tests.conformance.subject import (
     submit,
 )
 from upnext.contracts.keys import GROUP
+from upnext.model.limits import limit_keys
 from upnext.model.outcome import Ending, Settled
 from upnext.model.status import JobStatus
 
@@ -118,6 +119,36 @@ async def test_a_job_handed_out_by_a_claim_that_failed_is_not_lost(
     server.advance(1_000)
     await rescue(server.store, 1_000)
     assert {job.id for job in await claim(server.store, "w2", 5)} == {job.id for job in jobs}
+
+
+async def test_a_worker_puts_back_what_a_failed_claim_of_its_own_handed_out(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, *(new() for _ in range(3)))
+    running = await claim_one(server.store, "w1")
+    client.xreadgroup(GROUP, "w1", {P + "lane:0": ">"})  # as far as its next claim came
+    server.advance(999)
+    assert (await rescue(server.store, 1_000, worker="w1")).requeued == [], "its lease runs"
+    server.advance(1)
+    requeued = (await rescue(server.store, 1_000, worker="w1")).requeued
+    assert len(requeued) == 2
+    assert {job.id for job in await claim(server.store, "w1", 5)} == set(requeued)
+    assert await server.store.settle("w1", [outcome(running)]) == [Settled.APPLIED]
+    assert server.in_lanes() == 2
+
+
+async def test_room_that_a_failed_claim_took_is_given_back_by_its_own_worker(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await server.store.declare({"work": b'{"max_concurrency": 1}'})
+    job = new(limit_keys=limit_keys("k", ""))
+    await submit(server.store, job)
+    client.xadd(P + "lane:*", {"id": job.id, "keys": limit_keys("k", "")})  # as a claim does
+    client.xreadgroup(GROUP, "w1", {P + "lane:*": ">"})
+    assert await claim(server.store, "w1") == []
+    server.advance(1_000)
+    await rescue(server.store, 1_000, worker="w1")
+    assert (await claim_one(server.store, "w1")).id == job.id
 
 
 async def test_a_worker_that_leaves_gives_back_what_a_failed_claim_handed_out(
