@@ -331,6 +331,20 @@ async def test_foreign_entries_and_damaged_fields_are_lent_like_others(
     assert len((await server.store.survey()).unhandled) == 2
 
 
+async def test_an_event_of_very_many_fields_is_concluded_with_the_others(
+    server: ServerSubject,
+) -> None:
+    await take(server.store)
+    server.client.xadd(KEYS.events + "sent", {f"k{i}": "v" for i in range(4_500)})
+    await sent(server.store, event())
+    foreign, good = await take(server.store)
+    concluded = [over(foreign, Routing.UNHANDLED), over(good)]
+    assert await server.store.conclude("r1", concluded) == [True, True]
+    [(_, kept)] = server.client.xrange(KEYS.events + "unhandled")
+    assert (len(kept), kept[b"fields"]) == (1_002, b"4500")
+    assert [found.sent_at for found in (await server.store.survey()).unhandled] == [foreign.sent_at]
+
+
 async def test_a_full_server_refuses_events_and_routes_what_it_has(server: ServerSubject) -> None:
     store, client = server.store, server.client
     await sent(store, event(), event(), event())

@@ -46,6 +46,41 @@ async def test_an_entry_without_a_job_is_set_aside(
     assert server.in_lanes() == 2
 
 
+async def test_an_entry_of_very_many_fields_is_set_aside_in_part(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    client.xadd(P + "strange", {"id": "work-none"})
+    stranger = {f"k{i}": "v" for i in range(4_500)}
+    first, last = new(), new()
+    await submit(server.store, first)
+    client.xadd(P + "lane:0", stranger)
+    await submit(server.store, last)
+    assert [job.id for job in await claim(server.store, count=10)] == [first.id, last.id]
+    assert server.in_lanes() == 2
+    [_, (_, kept)] = client.xrange(P + "strange")
+    assert kept.pop(b"fields") == b"4500"
+    assert kept == {f"k{i}".encode(): b"v" for i in range(1_000)}
+
+
+async def test_what_cannot_be_set_aside_stays_and_holds_up_nothing(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    client.set(P + "strange", "?")
+    await submit(server.store, new())
+    client.xadd(P + "lane:0", {"what": "?"})
+    await submit(server.store, new(), new())
+    first, broken, last = await claim(server.store, "w1", 10)
+    client.hset(KEYS.job(broken.id), "attempt", "many")
+    server.advance(1_000)
+    assert (await rescue(server.store, 1_000)).requeued == [first.id, last.id]
+    assert await server.store.retire("w1", ["work"]) == 0
+    client.delete(P + "strange")
+    await rescue(server.store, 1_000)
+    kept = [fields for _, fields in client.xrange(P + "strange")]
+    assert kept == [{b"what": b"?"}, {b"id": broken.id.encode()}]
+    assert server.in_lanes() == 2
+
+
 @pytest.mark.parametrize("damage", ["type", "fields", "number", "deadline"])
 async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     server: ServerSubject, client: redis.Redis, damage: str

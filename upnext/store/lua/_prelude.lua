@@ -107,15 +107,34 @@ local function drop_entry(P, lane, entry)
   end
 end
 
--- An entry that no sound job stands behind is set aside for a human, never acknowledged away.
+-- The fields of an entry that somebody else wrote, as many as can be passed on: Lua cannot unpack
+-- many more than 8,000 values. Where some are left out, the last one says how many there were.
+local MOST_FIELDS = 1000
+
+local function bounded(fields)
+  if #fields <= 2 * MOST_FIELDS then return fields end
+  local some = {}
+  for i = 1, 2 * MOST_FIELDS do some[i] = fields[i] end
+  some[#some + 1], some[#some + 2] = 'fields', #fields / 2
+  return some
+end
+
+-- An entry that no sound job stands behind is set aside for a human, never acknowledged away; whether
+-- it was. Where it cannot be, it stays delivered as it is, and the next rescue tries again: nobody
+-- else's job has to wait for that.
 local function set_aside(P, lane, entry, fields)
   if fields and #fields > 0 then
-    redis.call('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*', unpack(fields))
+    local kept = redis.pcall('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*',
+      unpack(bounded(fields)))
+    if type(kept) == 'table' then return false end
   end
   drop_entry(P, lane, entry)
   local named = {}
   for i = 1, lane == KEYED and fields and #fields or 0, 2 do named[fields[i]] = fields[i + 1] end
-  if named.id and named.keys then let_go(P, named.id, {limited = '1', keys = named.keys}) end
+  if named.id and named.keys then
+    pcall(let_go, P, named.id, {limited = '1', keys = named.keys})
+  end
+  return true
 end
 
 -- A claim that failed halfway read the entry of a job and did not write down whose the job is: put

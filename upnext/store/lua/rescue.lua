@@ -84,7 +84,7 @@ register('rescue', function(keys, args)
         local ok, alone = pcall(rescue_one, P, keep, ttl, now, most, lane, p[1], rescuer, out)
         if not ok then
           local row = redis.call('XRANGE', stream, p[1], p[1])[1]
-          set_aside(P, lane, p[1], row and row[2])
+          pcall(set_aside, P, lane, p[1], row and row[2])
         end
         if not (ok and alone) then taken = taken + 1 end
       end

@@ -7,6 +7,7 @@
 -- (https://redis.io/docs/latest/commands/xgroup-delconsumer/). Where one cannot be, the consumer
 -- stays, and rescue sees to it when the lease runs out.
 
+-- What became of it; false when it has to stay as it is.
 local function retire_one(P, keep, ttl, now, worker, lane, entry)
   local row = redis.call('XRANGE', P .. 'lane:' .. lane, entry, entry)[1]
   local id = row and id_in(row[2])
@@ -20,7 +21,7 @@ local function retire_one(P, keep, ttl, now, worker, lane, entry)
   local verdict = found.entry == entry and settle_one(P, keep, ttl, now, worker, {}, id,
     found.delivery, 'release', 0, '', '', 0, 'worker stopped', '0')
   drop_entry(P, lane, entry)
-  return verdict
+  return verdict or 'dropped'
 end
 
 register('retire', function(keys, args)
@@ -36,7 +37,7 @@ register('retire', function(keys, args)
       for _, p in ipairs(pending) do
         from = '(' .. p[1]
         local ok, verdict = pcall(retire_one, P, keep, ttl, now, worker, lane, p[1])
-        if not ok then left = true end
+        left = left or not (ok and verdict)
         if ok and verdict == 'applied' then requeued = requeued + 1 end
       end
     until #pending < 1000
