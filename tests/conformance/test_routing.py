@@ -323,12 +323,16 @@ async def test_foreign_entries_and_damaged_fields_are_lent_like_others(
     client, stream = server.client, KEYS.events + "sent"
     client.xadd(stream, {"what": "is this"})
     client.xadd(stream, {"id": "evt_x", "name": b"\xff", "data": "{", "deadline": "soon"})
-    first, second = await take(server.store)
+    torn = {"parent": b"p\xff", "root": b"\xff", "deadline": "9" * 5_000}
+    client.xadd(stream, {"id": "evt_y", "name": "n", **torn})
+    first, second, third = await take(server.store)
     assert (first.id, first.name, first.data) == ("", "", b"")
     assert (second.id, second.name, second.deadline) == ("evt_x", "\ufffd", None)
-    held = [over(one, Routing.UNHANDLED) for one in (first, second)]
-    assert await server.store.conclude("r1", held) == [True, True]
-    assert len((await server.store.survey()).unhandled) == 2
+    assert (third.id, third.parent_id, third.root_id) == ("evt_y", "p\ufffd", "\ufffd")
+    assert third.deadline is None
+    held = [over(one, Routing.UNHANDLED) for one in (first, second, third)]
+    assert await server.store.conclude("r1", held) == [True] * 3
+    assert len((await server.store.survey()).unhandled) == 3
 
 
 async def test_an_event_of_very_many_fields_is_concluded_with_the_others(

@@ -81,7 +81,7 @@ async def test_what_cannot_be_set_aside_stays_and_holds_up_nothing(
     assert server.in_lanes() == 2
 
 
-@pytest.mark.parametrize("damage", ["type", "fields", "number", "deadline"])
+@pytest.mark.parametrize("damage", ["type", "fields", "number", "time", "deadline"])
 async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     server: ServerSubject, client: redis.Redis, damage: str
 ) -> None:
@@ -95,6 +95,8 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
         client.hdel(broken, "created")
     elif damage == "number":
         client.hset(broken, "delivery", "many")
+    elif damage == "time":
+        client.hset(broken, "created", "1e3")  # a number, though not as they are written here
     else:
         client.hset(broken, mapping={"more": 1, "deadline": "tomorrow"})
     claimed = await claim(server.store, count=10)

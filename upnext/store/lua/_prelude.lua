@@ -119,9 +119,9 @@ local function bounded(fields)
   return some
 end
 
--- An entry that no sound job stands behind is set aside for a human, never acknowledged away; whether
--- it was. Where it cannot be, it stays delivered as it is, and the next rescue tries again: nobody
--- else's job has to wait for that.
+-- An entry that no sound job stands behind is set aside for a human, never acknowledged away;
+-- whether it was. Where it cannot be, it stays delivered as it is, and the next rescue tries again:
+-- nobody else's job has to wait for that.
 local function set_aside(P, lane, entry, fields)
   if fields and #fields > 0 then
     local kept = redis.pcall('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*',
@@ -322,7 +322,7 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
   if found.key and redis.call('GET', P .. 'key:' .. found.key) == id then
     redis.call('DEL', P .. 'key:' .. found.key)
   end
-  if found.parent then redis.call('SREM', P .. 'family:' .. found.root, id) end
+  if found.parent and found.root then redis.call('SREM', P .. 'family:' .. found.root, id) end
   if found.reported then -- it said something, or somebody listens
     redis.call('PEXPIRE', P .. 'log:' .. id, ttl)
     redis.call('PEXPIRE', P .. 'out:' .. id, ttl)
