@@ -120,6 +120,19 @@ async def test_what_a_dead_router_held_is_taken_over_after_its_lease(
     assert await store.conclude("r1", [over(found)]) == [True]
 
 
+async def test_after_the_clock_was_set_back_a_dead_routers_lease_runs_out_one_lease_later(
+    store: Store, subject: Subject
+) -> None:
+    await sent(store, event())
+    [held] = await take(store, "dead")
+    subject.advance(-3_600_000)
+    assert await take(store, "r1", left=True) == []
+    subject.advance(LEASE - 100)
+    assert await take(store, "r1", left=True) == []
+    subject.advance(100)
+    assert [one.id for one in await take(store, "r1", left=True)] == [held.id]
+
+
 async def test_a_router_is_given_again_what_it_holds(store: Store, subject: Subject) -> None:
     await sent(store, event(), event(), event())
     held = await take(store, "r1", 2)

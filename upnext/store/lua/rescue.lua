@@ -75,6 +75,7 @@ register('rescue', function(keys, args)
   for _, lane in ipairs(lanes_of(P)) do
     local stream = P .. 'lane:' .. lane
     local from, taken, pending = '-', 0, nil
+    restart_leases(stream)
     repeat
       pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', lease, from, '+', count)
       if pending.err then break end
