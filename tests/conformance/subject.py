@@ -41,7 +41,7 @@ class Subject(Protocol):
         ...
 
     def advance(self, milliseconds: int) -> None:
-        """Let time pass for the store."""
+        """Let time pass for the store, or set its clock back."""
         ...
 
     def events(self, function: str = "work") -> list[dict[str, bytes]]:

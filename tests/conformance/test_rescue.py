@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.subject import (
     KEYS,
+    ServerSubject,
     Subject,
     claim,
     claim_one,
@@ -24,6 +25,7 @@ from upnext.model.status import JobStatus
 from upnext.store.store import Store
 
 LEASE = 3_000
+HOUR = 3_600_000
 NOTHING = Rescued([], [])
 
 
@@ -97,6 +99,66 @@ async def test_a_request_that_comes_late_takes_nothing(store: Store, subject: Su
     assert (held_back.requeued, held_back.held_back) == ([], True)
     assert await store.renew("w1", [held(job)]) == []
     assert await rescue(store, LEASE) == NOTHING
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_after_the_clock_was_set_back_a_lease_runs_out_one_lease_later(
+    store: Store, subject: Subject, renewed: bool
+) -> None:
+    await submit(store, new(), new())
+    [lost] = await claim(store, "dead")
+    [running] = await claim(store, "alive")
+    if renewed:  # claimed long before the step, and kept until then
+        for _ in range(3):
+            subject.advance(LEASE // 2)
+            await store.renew("dead", [held(lost)])
+            await store.renew("alive", [held(running)])
+    subject.advance(-HOUR)
+    assert await rescue(store, LEASE) == NOTHING
+    subject.advance(LEASE // 2)
+    assert await store.renew("alive", [held(running)]) == []
+    subject.advance(LEASE // 2 - 500)
+    assert await rescue(store, LEASE) == NOTHING
+    subject.advance(500)
+    assert await rescue(store, LEASE) == Rescued([lost.id], [])
+    assert await store.settle("alive", [outcome(running)]) == ["applied"]
+
+
+async def test_each_step_of_the_clock_is_seen_to(store: Store, subject: Subject) -> None:
+    for _ in range(3):
+        await submit(store, new())
+        lost = await claim_one(store, "dead")
+        subject.advance(-HOUR)
+        assert await rescue(store, LEASE) == NOTHING
+        subject.advance(LEASE)
+        assert await rescue(store, LEASE) == Rescued([lost.id], [])
+        await store.settle("w1", [outcome(await claim_one(store))])
+
+
+async def test_a_clock_that_is_set_back_holds_up_none_of_a_great_many(
+    store: Store, subject: Subject
+) -> None:
+    await submit(store, *(new() for _ in range(5_200)))
+    lost = await claim(store, "dead", 5_200)
+    subject.advance(-HOUR)
+    for _ in range(2):
+        assert await rescue(store, LEASE) == NOTHING
+    subject.advance(LEASE)
+    requeued: list[str] = []
+    while some := (await rescue(store, LEASE)).requeued:
+        requeued += some
+    assert len(requeued) == len(lost)
+
+
+async def test_a_step_that_nobody_saw_is_seen_to(server: ServerSubject) -> None:
+    """The server was restarted, and its clock differed when it came back."""
+    await submit(server.store, new())
+    lost = await claim_one(server.store, "dead")
+    server.client.function_flush()
+    server.advance(-HOUR)
+    assert await rescue(server.store, LEASE) == NOTHING
+    server.advance(LEASE)
+    assert await rescue(server.store, LEASE) == Rescued([lost.id], [])
 
 
 async def test_a_job_lost_too_often_is_buried(store: Store, subject: Subject) -> None:

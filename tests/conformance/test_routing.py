@@ -120,6 +120,19 @@ async def test_what_a_dead_router_held_is_taken_over_after_its_lease(
     assert await store.conclude("r1", [over(found)]) == [True]
 
 
+async def test_after_the_clock_was_set_back_a_dead_routers_lease_runs_out_one_lease_later(
+    store: Store, subject: Subject
+) -> None:
+    await sent(store, event())
+    [held] = await take(store, "dead")
+    subject.advance(-3_600_000)
+    assert await take(store, "r1", left=True) == []
+    subject.advance(LEASE - 100)
+    assert await take(store, "r1", left=True) == []
+    subject.advance(100)
+    assert [one.id for one in await take(store, "r1", left=True)] == [held.id]
+
+
 async def test_a_router_is_given_again_what_it_holds(store: Store, subject: Subject) -> None:
     await sent(store, event(), event(), event())
     held = await take(store, "r1", 2)
@@ -323,12 +336,30 @@ async def test_foreign_entries_and_damaged_fields_are_lent_like_others(
     client, stream = server.client, KEYS.events + "sent"
     client.xadd(stream, {"what": "is this"})
     client.xadd(stream, {"id": "evt_x", "name": b"\xff", "data": "{", "deadline": "soon"})
-    first, second = await take(server.store)
+    torn = {"parent": b"p\xff", "root": b"\xff", "deadline": "9" * 5_000}
+    client.xadd(stream, {"id": "evt_y", "name": "n", **torn})
+    first, second, third = await take(server.store)
     assert (first.id, first.name, first.data) == ("", "", b"")
     assert (second.id, second.name, second.deadline) == ("evt_x", "\ufffd", None)
-    held = [over(one, Routing.UNHANDLED) for one in (first, second)]
-    assert await server.store.conclude("r1", held) == [True, True]
-    assert len((await server.store.survey()).unhandled) == 2
+    assert (third.id, third.parent_id, third.root_id) == ("evt_y", "p\ufffd", "\ufffd")
+    assert third.deadline is None
+    held = [over(one, Routing.UNHANDLED) for one in (first, second, third)]
+    assert await server.store.conclude("r1", held) == [True] * 3
+    assert len((await server.store.survey()).unhandled) == 3
+
+
+async def test_an_event_of_very_many_fields_is_concluded_with_the_others(
+    server: ServerSubject,
+) -> None:
+    await take(server.store)
+    server.client.xadd(KEYS.events + "sent", {f"k{i}": "v" for i in range(4_500)})
+    await sent(server.store, event())
+    foreign, good = await take(server.store)
+    concluded = [over(foreign, Routing.UNHANDLED), over(good)]
+    assert await server.store.conclude("r1", concluded) == [True, True]
+    [(_, kept)] = server.client.xrange(KEYS.events + "unhandled")
+    assert (len(kept), kept[b"fields"]) == (1_002, b"4500")
+    assert [found.sent_at for found in (await server.store.survey()).unhandled] == [foreign.sent_at]
 
 
 async def test_a_full_server_refuses_events_and_routes_what_it_has(server: ServerSubject) -> None:

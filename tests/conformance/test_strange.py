@@ -18,6 +18,7 @@ from tests.conformance.subject import (
     submit,
 )
 from upnext.contracts.keys import GROUP
+from upnext.model.limits import limit_keys
 from upnext.model.outcome import Ending, Settled
 from upnext.model.status import JobStatus
 
@@ -45,7 +46,42 @@ async def test_an_entry_without_a_job_is_set_aside(
     assert server.in_lanes() == 2
 
 
-@pytest.mark.parametrize("damage", ["type", "fields", "number", "deadline"])
+async def test_an_entry_of_very_many_fields_is_set_aside_in_part(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    client.xadd(P + "strange", {"id": "work-none"})
+    stranger = {f"k{i}": "v" for i in range(4_500)}
+    first, last = new(), new()
+    await submit(server.store, first)
+    client.xadd(P + "lane:0", stranger)
+    await submit(server.store, last)
+    assert [job.id for job in await claim(server.store, count=10)] == [first.id, last.id]
+    assert server.in_lanes() == 2
+    [_, (_, kept)] = client.xrange(P + "strange")
+    assert kept.pop(b"fields") == b"4500"
+    assert kept == {f"k{i}".encode(): b"v" for i in range(1_000)}
+
+
+async def test_what_cannot_be_set_aside_stays_and_holds_up_nothing(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    client.set(P + "strange", "?")
+    await submit(server.store, new())
+    client.xadd(P + "lane:0", {"what": "?"})
+    await submit(server.store, new(), new())
+    first, broken, last = await claim(server.store, "w1", 10)
+    client.hset(KEYS.job(broken.id), "attempt", "many")
+    server.advance(1_000)
+    assert (await rescue(server.store, 1_000)).requeued == [first.id, last.id]
+    assert await server.store.retire("w1", ["work"]) == 0
+    client.delete(P + "strange")
+    await rescue(server.store, 1_000)
+    kept = [fields for _, fields in client.xrange(P + "strange")]
+    assert kept == [{b"what": b"?"}, {b"id": broken.id.encode()}]
+    assert server.in_lanes() == 2
+
+
+@pytest.mark.parametrize("damage", ["type", "fields", "number", "time", "deadline"])
 async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
     server: ServerSubject, client: redis.Redis, damage: str
 ) -> None:
@@ -59,6 +95,8 @@ async def test_a_damaged_record_is_set_aside_and_the_others_go_on(
         client.hdel(broken, "created")
     elif damage == "number":
         client.hset(broken, "delivery", "many")
+    elif damage == "time":
+        client.hset(broken, "created", "1e3")  # a number, though not as they are written here
     else:
         client.hset(broken, mapping={"more": 1, "deadline": "tomorrow"})
     claimed = await claim(server.store, count=10)
@@ -118,6 +156,62 @@ async def test_a_job_handed_out_by_a_claim_that_failed_is_not_lost(
     server.advance(1_000)
     await rescue(server.store, 1_000)
     assert {job.id for job in await claim(server.store, "w2", 5)} == {job.id for job in jobs}
+
+
+async def test_a_worker_puts_back_what_a_failed_claim_of_its_own_handed_out(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, *(new() for _ in range(3)))
+    running = await claim_one(server.store, "w1")
+    client.xreadgroup(GROUP, "w1", {P + "lane:0": ">"})  # as far as its next claim came
+    server.advance(999)
+    assert (await rescue(server.store, 1_000, worker="w1")).requeued == [], "its lease runs"
+    server.advance(1)
+    requeued = (await rescue(server.store, 1_000, worker="w1")).requeued
+    assert len(requeued) == 2
+    assert {job.id for job in await claim(server.store, "w1", 5)} == set(requeued)
+    assert await server.store.settle("w1", [outcome(running)]) == [Settled.APPLIED]
+    assert server.in_lanes() == 2
+
+
+async def test_room_that_a_failed_claim_took_is_given_back_by_its_own_worker(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await server.store.declare({"work": b'{"max_concurrency": 1}'})
+    job = new(limit_keys=limit_keys("k", ""))
+    await submit(server.store, job)
+    client.xadd(P + "lane:*", {"id": job.id, "keys": limit_keys("k", "")})  # as a claim does
+    client.xreadgroup(GROUP, "w1", {P + "lane:*": ">"})
+    assert await claim(server.store, "w1") == []
+    server.advance(1_000)
+    await rescue(server.store, 1_000, worker="w1")
+    assert (await claim_one(server.store, "w1")).id == job.id
+
+
+async def test_a_worker_that_leaves_gives_back_what_a_failed_claim_handed_out(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    jobs = [new(priority=3) for _ in range(3)]
+    await submit(server.store, *jobs)
+    client.xreadgroup(GROUP, "w1", {P + "lane:3": ">"}, count=2)  # as far as that claim came
+    assert await server.store.retire("w1", ["work"]) == 2
+    assert {job.id for job in await claim(server.store, "w2", 5)} == {job.id for job in jobs}
+    assert server.in_lanes() == 3
+    assert not [c for c in client.xinfo_consumers(P + "lane:3", GROUP) if c["name"] == b"w1"]
+
+
+async def test_a_damaged_job_does_not_keep_a_worker_from_giving_back_the_others(
+    server: ServerSubject, client: redis.Redis
+) -> None:
+    await submit(server.store, *(new() for _ in range(3)))
+    first, broken, last = await claim(server.store, "w1", 3)
+    client.hset(KEYS.job(broken.id), "attempt", "many")
+    assert await server.store.retire("w1", ["work"]) == 2
+    assert {job.id for job in await claim(server.store, "w2", 5)} == {first.id, last.id}
+    server.advance(1_000)
+    await server.store.renew("w2", [held(job) for job in (first, last)])
+    await rescue(server.store, 1_000, worker="w2")
+    assert [fields for _, fields in client.xrange(P + "strange")] == [{b"id": broken.id.encode()}]
 
 
 async def test_no_verb_fails_because_history_cannot_be_written(

@@ -62,7 +62,7 @@ class ClockedServer(RedisServer):
         return microseconds // 1000
 
     def advance(self, milliseconds: int) -> None:
-        """Let time pass; the next command finds it so."""
+        """Let time pass, or set the clock back; the next command finds it so."""
         self._clock[:] = struct.pack("q", (self.now + milliseconds) * 1000)
         if self.kind == "valkey":
             self._await_clock()
@@ -73,7 +73,8 @@ class ClockedServer(RedisServer):
         with self.client() as client:
             while True:
                 seconds, microseconds = client.time()
-                if seconds * 1000 + microseconds // 1000 >= self.now:
+                ahead = seconds * 1000 + microseconds // 1000 - self.now
+                if 0 <= ahead < 1_000:
                     return
 
     def close(self) -> None:

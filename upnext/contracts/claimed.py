@@ -14,8 +14,11 @@ from upnext.model.job import Job
 
 
 def job_of(function: str, row: Sequence[Any], now: int) -> Job:
-    """A row, its values as bytes or numbers, claimed at `now`, Unix milliseconds."""
-    job_id = row[0].decode()
+    """A row, its values as bytes or numbers, claimed at `now`, Unix milliseconds.
+
+    What is damaged in a text is replaced: a row that raised would take all others with it.
+    """
+    job_id = row[0].decode(errors="replace")
     if len(row) == 5:  # a plain job, as most are
         priority = deadline = rescues = 0
         parent = root = key = source = checkpoint = path = b""
@@ -31,13 +34,13 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
         created_at=int(row[4]),
         claimed_at=now,
         deadline=int(deadline) if deadline else None,
-        parent_id=parent.decode(),
-        root_id=root.decode() or job_id,
+        parent_id=parent.decode(errors="replace"),
+        root_id=root.decode(errors="replace") or job_id,
         rescues=int(rescues),
-        key=key.decode(),
+        key=key.decode(errors="replace"),
         source=source,
         checkpoint=checkpoint,
-        path=path.decode(),
+        path=path.decode(errors="replace"),
     )
 
 

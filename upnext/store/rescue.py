@@ -47,4 +47,9 @@ def rescue_call(
 
 def parse_rescued(reply: list[Any]) -> Rescued:
     requeued, buried, held_back = reply
-    return Rescued([i.decode() for i in requeued], [i.decode() for i in buried], bool(held_back))
+    return Rescued(_ids(requeued), _ids(buried), bool(held_back))
+
+
+def _ids(raw: list[bytes]) -> list[str]:
+    # An entry that somebody else wrote may name anything.
+    return [job_id.decode(errors="replace") for job_id in raw]

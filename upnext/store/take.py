@@ -57,8 +57,8 @@ def _event(entry: bytes, fields: list[bytes], done: bytes) -> TakenEvent:
         name=raw.get(b"name", b"").decode(errors="replace"),
         data=raw.get(b"data", b""),
         sent_at=int(entry.partition(b"-")[0]),
-        parent_id=raw.get(b"parent", b"").decode(),
-        root_id=raw.get(b"root", b"").decode(),
-        deadline=int(deadline) if deadline.isdigit() else None,
+        parent_id=raw.get(b"parent", b"").decode(errors="replace"),
+        root_id=raw.get(b"root", b"").decode(errors="replace"),
+        deadline=int(deadline) if deadline.isdigit() and len(deadline) < 17 else None,
         done=frozenset(done.decode().split("\n")) if done else frozenset(),
     )

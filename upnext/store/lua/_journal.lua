@@ -11,6 +11,10 @@ local journal, events, size, kept = {}, 0, 0, 0
 local refreshed = {}
 -- The time of this call, as a number and in words.
 local present, stamp = 0, ''
+-- The latest time of any call, and how often this server's clock was set back since it began. Steps
+-- of less than a second do not count: nothing waits for longer than that because of them.
+local latest, steps_back = 0, 0
+local STEP = 1000
 
 -- A whole number as a word. Left to the server it becomes one by way of a floating-point format,
 -- which takes longer than many a command.
@@ -22,6 +26,11 @@ end
 local function clock()
   local t = redis.call('TIME')
   present = t[1] * 1000 + math.floor(t[2] / 1000)
+  if present > latest then
+    latest = present
+  elseif present < latest - STEP then
+    latest, steps_back = present, steps_back + 1
+  end
   stamp = word(present)
   return present
 end

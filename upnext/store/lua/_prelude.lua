@@ -107,15 +107,45 @@ local function drop_entry(P, lane, entry)
   end
 end
 
--- An entry that no sound job stands behind is set aside for a human, never acknowledged away.
+-- The fields of an entry that somebody else wrote, as many as can be passed on: Lua cannot unpack
+-- many more than 8,000 values. Where some are left out, the last one says how many there were.
+local MOST_FIELDS = 1000
+
+local function bounded(fields)
+  if #fields <= 2 * MOST_FIELDS then return fields end
+  local some = {}
+  for i = 1, 2 * MOST_FIELDS do some[i] = fields[i] end
+  some[#some + 1], some[#some + 2] = 'fields', #fields / 2
+  return some
+end
+
+-- An entry that no sound job stands behind is set aside for a human, never acknowledged away;
+-- whether it was. Where it cannot be, it stays delivered as it is, and the next rescue tries again:
+-- nobody else's job has to wait for that.
 local function set_aside(P, lane, entry, fields)
   if fields and #fields > 0 then
-    redis.call('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*', unpack(fields))
+    local kept = redis.pcall('XADD', P .. 'strange', 'MAXLEN', '~', 1000, '*',
+      unpack(bounded(fields)))
+    if type(kept) == 'table' then return false end
   end
   drop_entry(P, lane, entry)
   local named = {}
   for i = 1, lane == KEYED and fields and #fields or 0, 2 do named[fields[i]] = fields[i + 1] end
-  if named.id and named.keys then let_go(P, named.id, {limited = '1', keys = named.keys}) end
+  if named.id and named.keys then
+    pcall(let_go, P, named.id, {limited = '1', keys = named.keys})
+  end
+  return true
+end
+
+-- A claim that failed halfway read the entry of a job and did not write down whose the job is: put
+-- the job back where it waits, ahead of the others. The old entry goes last, so that one of them is
+-- there if this fails halfway, too. Jobs with limit keys need it not: they wait until all is
+-- written.
+local function put_back(P, lane, entry, id, found)
+  local job = P .. 'job:' .. id
+  local again, e = to_lane(P, id, job, tonumber(found.priority), true)
+  redis.call('HSET', job, 'lane', again, 'entry', e)
+  drop_entry(P, lane, entry)
 end
 
 -- Have a channel told of the end of a job, once.
@@ -292,7 +322,7 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
   if found.key and redis.call('GET', P .. 'key:' .. found.key) == id then
     redis.call('DEL', P .. 'key:' .. found.key)
   end
-  if found.parent then redis.call('SREM', P .. 'family:' .. found.root, id) end
+  if found.parent and found.root then redis.call('SREM', P .. 'family:' .. found.root, id) end
   if found.reported then -- it said something, or somebody listens
     redis.call('PEXPIRE', P .. 'log:' .. id, ttl)
     redis.call('PEXPIRE', P .. 'out:' .. id, ttl)

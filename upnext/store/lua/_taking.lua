@@ -23,16 +23,28 @@ local function read_lane(P, lane, worker, count)
   return reply[1][2]
 end
 
+-- Whether something is a whole number, in words that a worker can read; '1e3' and 'nan' are not,
+-- though they are numbers to Lua.
+local function is_whole(value)
+  return value and #value < 17 and string.find(value, '^%-?%d+$')
+end
+
 -- Whether the numbers of a job with more to it are numbers.
 local function is_sound(row)
-  return not row[6] or tonumber(row[6]) and tonumber(row[10]) and (row[7] == '' or tonumber(row[7]))
+  return not row[6] or is_whole(row[6]) and is_whole(row[10]) and (row[7] == '' or is_whole(row[7]))
 end
 
 -- The number after a count, in words; nil when it is none.
 local function number_after(count)
   if not count then return '1' end
-  count = tonumber(count)
-  return count and string.format('%d', count + 1)
+  return is_whole(count) and string.format('%d', count + 1)
+end
+
+-- The row of a job that runs already; nil when something is wrong.
+local function row_again(id, job, arguments, attempt, delivery, created, more)
+  local row = arguments and is_whole(attempt) and is_whole(delivery) and is_whole(created)
+    and row_of(id, job, arguments, attempt, delivery, created, more)
+  return row and is_sound(row) and row
 end
 
 -- The next jobs of one key, up to `room`: the highest priority first, one in five of the lowest.
@@ -112,7 +124,7 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
   -- The row of a job, its values given as read_job reads them; nil when something is wrong.
   local function row_for(id, job, v)
     local attempt, delivery = number_after(v[5]), number_after(v[6])
-    local row = v[3] and tonumber(v[4]) and attempt and delivery
+    local row = v[3] and is_whole(v[4]) and attempt and delivery
       and row_of(id, job, v[3], attempt, delivery, v[4], v[7])
     return row and is_sound(row) and row
   end

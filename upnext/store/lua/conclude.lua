@@ -24,7 +24,7 @@ register('conclude', function(keys, args)
     else
       local row = routing == 'unhandled' and redis.call('XRANGE', stream, entry, entry)[1]
       if row then
-        local fields = row[2]
+        local fields = bounded(row[2])
         add(fields, 'at', string.match(entry, '%d+'))
         redis.call('XADD', E .. 'unhandled', 'MAXLEN', '~', most, '*', unpack(fields))
         redis.call('XTRIM', E .. 'unhandled', 'MINID', '~',

@@ -59,7 +59,8 @@ register('pick', function(keys, args)
       local job = P .. 'job:' .. id
       local v = taking.read(job)
       if v[1] == 'running' and redis.call('HGET', job, 'worker') == worker then
-        had[#had + 1] = row_of(id, job, v[3], v[5], v[6], v[4], v[7])
+        local again = row_again(id, job, v[3], v[5], v[6], v[4], v[7])
+        if again then had[#had + 1] = again end
       elseif v[1] == 'queued' and #taking.jobs >= taking.most then
         barred[#barred + 1] = id
       elseif v[1] == 'queued' then

@@ -2,6 +2,7 @@
 -- keys: P
 -- args: worker id, then the ids of the jobs it knows it holds
 -- result: {now, 0, {job...}} as in claim; deliveries and attempts stay as they are
+-- A job whose record was damaged meanwhile is set aside, as a claim does.
 
 register('recover', function(keys, args)
   local P, worker, known, jobs = keys[1], args[1], {}, {}
@@ -20,7 +21,12 @@ register('recover', function(keys, args)
           local v = redis.pcall('HMGET', job, 'status', 'worker', 'arguments', 'attempt',
             'delivery', 'created', 'more')
           if v[1] == 'running' and v[2] == worker then
-            jobs[#jobs + 1] = row_of(id, job, v[3], v[4], v[5], v[6], v[7])
+            local again = row_again(id, job, v[3], v[4], v[5], v[6], v[7])
+            if again then
+              jobs[#jobs + 1] = again
+            else
+              set_aside(P, lane, p[1], row[2])
+            end
           end
         end
       end

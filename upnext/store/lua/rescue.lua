@@ -10,30 +10,40 @@
 -- the rescuer was cut off) takes nothing: leases of the living ran out meanwhile, and they
 -- must have the chance to renew first.
 -- A job lost with its worker as often as allowed is buried: failed, and a dead letter. The
--- rescuer's own jobs are left alone; so are its leases.
+-- rescuer's own jobs are left alone; so are its leases. What a claim of its own that failed halfway
+-- left behind is seen to as that of others: such a job is queued still, for a claim writes down
+-- whose a job is in the same call that has its entry delivered.
 
-local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
+-- Whether it was left alone.
+local function rescue_one(P, keep, ttl, now, most, lane, entry, rescuer, out)
   local stream = P .. 'lane:' .. lane
   local row = redis.call('XRANGE', stream, entry, entry)[1]
   local id = row and id_in(row[2])
   local job = id and P .. 'job:' .. id
   local found = job and find(job)
-  if not found then return set_aside(P, lane, entry, row and row[2]) end
-  if found.entry == entry and found.status == 'queued' then
-    -- A claim failed halfway: it read the entry and did not write down whose the job is.
-    drop_entry(P, lane, entry)
-    out[1][#out[1] + 1] = id
-    local again, e = to_lane(P, id, job, tonumber(found.priority), true)
-    return redis.call('HSET', job, 'lane', again, 'entry', e)
+  if not found then
+    set_aside(P, lane, entry, row and row[2])
+    return false
   end
-  if found.status ~= 'running' or found.entry ~= entry then return drop_entry(P, lane, entry) end
+  if found.status == 'queued' and found.entry == entry then
+    put_back(P, lane, entry, id, found)
+    out[1][#out[1] + 1] = id
+    return false
+  end
+  if found.status ~= 'running' or found.entry ~= entry then
+    drop_entry(P, lane, entry)
+    return false
+  end
+  local owner = found.worker
+  if owner == rescuer then return true end
   let_go(P, id, found)
   local rescues, attempt = found.rescues + 1, found.attempt - 1
   drop_entry(P, lane, entry)
   -- Without its worker's name the fence is void: a late settlement is stale, not repeated.
   redis.call('HSET', job, 'more', 1, 'rescues', rescues, 'worker', '')
   if found.cancel then
-    return finish(P, keep, ttl, id, job, now, found, 'cancelled', '', '', found.cancel, '')
+    finish(P, keep, ttl, id, job, now, found, 'cancelled', '', '', found.cancel, '')
+    return false
   end
   if rescues >= most then
     out[2][#out[2] + 1] = id
@@ -42,7 +52,8 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
     local letter = bury(P, id, now, ttl)
     finish(P, keep, ttl, id, job, now, found, 'failed', '', err,
       'killed ' .. rescues .. ' workers', '')
-    return letter and preserve(job, ttl)
+    if letter then preserve(job, ttl) end
+    return false
   end
   out[1][#out[1] + 1] = id
   local again, e = to_queue(P, id, job, found.keys, tonumber(found.priority), true)
@@ -51,6 +62,7 @@ local function rescue_one(P, keep, ttl, now, most, lane, entry, owner, out)
   if found.deadline ~= '' then redis.call('ZADD', P .. 'deadlines', found.deadline, id) end
   emit(P, keep, 'rescued', id, {'attempt', found.attempt, 'delivery', found.delivery, 'worker',
     owner, 'reason', 'lost with worker ' .. owner})
+  return false
 end
 
 register('rescue', function(keys, args)
@@ -63,19 +75,19 @@ register('rescue', function(keys, args)
   for _, lane in ipairs(lanes_of(P)) do
     local stream = P .. 'lane:' .. lane
     local from, taken, pending = '-', 0, nil
+    restart_leases(stream)
     repeat
       pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', lease, from, '+', count)
       if pending.err then break end
       for _, p in ipairs(pending) do
         from = '(' .. p[1]
-        if p[2] ~= rescuer then
-          taken = taken + 1
-          -- One job whose record is damaged must not hold up those behind it.
-          if not pcall(rescue_one, P, keep, ttl, now, most, lane, p[1], p[2], out) then
-            local row = redis.call('XRANGE', stream, p[1], p[1])[1]
-            set_aside(P, lane, p[1], row and row[2])
-          end
+        -- One job whose record is damaged must not hold up those behind it.
+        local ok, alone = pcall(rescue_one, P, keep, ttl, now, most, lane, p[1], rescuer, out)
+        if not ok then
+          local row = redis.call('XRANGE', stream, p[1], p[1])[1]
+          pcall(set_aside, P, lane, p[1], row and row[2])
         end
+        if not (ok and alone) then taken = taken + 1 end
       end
     until #pending < count or taken >= count
     -- Consumers of workers that are long gone and owe nothing.

@@ -44,6 +44,7 @@ register('take', function(keys, args)
     for _, p in ipairs(mine.err and {} or mine) do claim(p[1], 0) end
   end
   if args[8] == '1' and #rows < want then
+    restart_leases(stream)
     local left = redis.pcall('XPENDING', stream, GROUP, 'IDLE', lease, '-', '+', want - #rows)
     for _, p in ipairs(left.err and {} or left) do
       if not taken[p[1]] then claim(p[1], lease) end

@@ -24,6 +24,7 @@ def rescue(
         return Rescued([], [], True)
     out = Rescued([], [])
     for job in queue.held():
+        job.renewed = min(job.renewed, now)  # the clock was set back: its lease begins anew
         if now - job.renewed >= lease and job.worker != rescuer:
             _rescue_one(queue, now, job, allowed, out)
     if out.requeued:

@@ -31,6 +31,8 @@ def take(
         mine = [one for one in board.sent.values() if one.owner == worker]
         taken |= {one.entry: one for one in mine[:count]}
     if left:
+        for one in board.sent.values():
+            one.taken_at = min(one.taken_at, now)  # the clock was set back: its lease begins anew
         stale = [
             one
             for one in board.sent.values()
