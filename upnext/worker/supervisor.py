@@ -123,7 +123,8 @@ async def run_worker(
 
     Raises:
         LifespanError: The lifespan failed. What ran was drained first.
-        Exception: A stage failed. What ran was drained first, unless the flusher itself failed.
+        Exception: A stage failed. What ran was drained first, unless the flusher itself failed,
+            or whatever runs the jobs did.
     """
     life = parts.life
     if life is None:
@@ -201,6 +202,10 @@ async def _execute(
             parts.inbox.close()
             await _give_back(parts)
             await parts.drainer.run()
+        if execution.cancel_scope.cancel_called and not shutdown.hard.cancel_called:
+            # On asyncio a task that ends as cancelled takes its group along, without an error.
+            crashes.append(RuntimeError("what runs the jobs was cancelled, and nobody stopped it"))
+            shutdown.begin_drain()
 
 
 async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[None]) -> None:

@@ -314,3 +314,31 @@ async def test_a_job_handed_over_when_nobody_listens_any_more_is_queued_at_once(
         assert len(handed) == 1
         record = await tree.record(jobs[0])
         assert (record.status, record.attempt) == (JobStatus.QUEUED, 0)
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_worker_whose_executors_end_though_nobody_stopped_it_has_failed(
+    draining: bool,
+) -> None:
+    worker = make_worker()
+    started = anyio.Event()
+
+    @worker.task
+    async def endless() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async with running(worker) as tree:
+        job = await endless.submit()
+        await started.wait()
+        if draining:
+            tree.shutdown.begin_drain()
+            await anyio.wait_all_tasks_blocked()
+        group = tree.parts.executor._group  # pyright: ignore[reportPrivateUsage]
+        assert group is not None
+        group.cancel_scope.cancel()
+        await tree.ended.wait()
+        assert isinstance(tree.error, RuntimeError)
+        assert "nobody stopped it" in str(tree.error)
+        tree.is_clean()
+        assert (await tree.record(job)).status is JobStatus.QUEUED

@@ -19,12 +19,18 @@ from upnext.redis.loops import Primitives, primitives
 from upnext.tasks.context import Context, Host, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.worker.execution import verdict
-from upnext.worker.execution.blame import is_of_expired_jobs, is_the_jobs, without_the_jobs
+from upnext.worker.execution.blame import (
+    is_cancellation,
+    is_of_expired_jobs,
+    is_the_jobs,
+    without_the_jobs,
+)
 from upnext.worker.execution.failure import failure_of, message_of, users_part
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
 from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
+from upnext.worker.execution.strays import outlive, undisturbed
 from upnext.worker.execution.unwinding import Unwinding
 from upnext.worker.store_clock import StoreClock
 
@@ -81,7 +87,8 @@ class Attempt:
             over, attempted.outcome = True, outcome
             if attempted.reason is CancelReason.USER and self._may_be_parent(job, slot):
                 slot.leave()
-                await self.unwinding.below(job, attempted.message)
+                below = partial(self.unwinding.below, job, attempted.message)
+                await undisturbed(below, job.held)
             if outcome is not None:
                 self._report(job, outcome, error)
                 if self.hooks is not None:
@@ -106,6 +113,7 @@ class Attempt:
         began = perf_counter()
         error: BaseException | None = None
         result = b""
+        cancels = self.loop.cancels()
         try:
             # Errors are looked at outside the scope: on their way out of it, those that come
             # together with its own cancellation lose that.
@@ -116,8 +124,11 @@ class Attempt:
                 raise without_the_jobs(raised) from None
             error = raised
         duration = round((perf_counter() - began) * 1000)
-        if scope.cancelled_caught:
-            # No recorded reason: nobody cancelled the scope, so its own deadline did.
+        if self.loop.cancels() > cancels:
+            await outlive(cancels, job.held)
+        if scope.cancelled_caught or (scope.cancel_called and is_cancellation(error)):
+            # Not caught: on asyncio a scope leaves its own to a task that was cancelled otherwise,
+            # too. No recorded reason: nobody cancelled the scope, so its own deadline did.
             reason = attempted.reason or at_limit
             text = attempted.message
             context.was_cancelled(reason, text)
