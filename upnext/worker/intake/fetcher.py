@@ -84,6 +84,7 @@ class Fetcher:
 
     def take(self, job: Job) -> bool:
         """A job came unasked, handed over by whoever submitted it; False: no room for it."""
+        self.clock.start(job.claimed_at)  # the answer to the first claim may not be here yet
         self.leases.add([job])
         self._fed.append(job.function)
         return self.inbox.offer(job, self._ask_again)  # it starts first
