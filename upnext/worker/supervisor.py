@@ -13,7 +13,6 @@ flusher writes what the outbox holds, leases are renewed until the last result i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -33,6 +32,7 @@ from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.lifespan import Life
+from upnext.worker.log import logger
 from upnext.worker.ports import PresencePort
 from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
@@ -44,8 +44,6 @@ from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.shutdown import Shutdown
-
-logger = logging.getLogger("upnext.worker")
 
 UNWIND_LIMIT = 2.0
 """Seconds that a cancelled job may take to end before it is reported as stuck."""

@@ -6,7 +6,6 @@ the attempt's scope and timeout, and a job for which nothing is declared passes 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
@@ -21,8 +20,7 @@ from upnext.worker.execution.blame import is_cancellation, is_the_jobs
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation
 from upnext.worker.lifespan import Life
-
-logger = logging.getLogger("upnext.worker")
+from upnext.worker.log import logger
 
 
 class MiddlewareError(RuntimeError):

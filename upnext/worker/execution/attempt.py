@@ -32,9 +32,8 @@ from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
 from upnext.worker.execution.strays import outlive, undisturbed
 from upnext.worker.execution.unwinding import Unwinding
+from upnext.worker.log import logger
 from upnext.worker.store_clock import StoreClock
-
-logger = logging.getLogger("upnext.worker")
 
 SAME_MOMENT = 0.25
 """Seconds by which this process may reckon a time of the store's clock too late."""
@@ -73,7 +72,7 @@ class Attempt:
         token = current_context.set(context)
         limit, at_limit = self._limit(job, now)
         attempted = self.running.begin(job, self.loop.scope(deadline=limit))
-        if logger.isEnabledFor(logging.DEBUG):
+        if logger.is_enabled_for(logging.DEBUG):
             logger.debug("%s (%s): attempt %d starts", job.function, job.id, job.attempt)
         over, settled, outcome = False, False, None
         try:
@@ -181,7 +180,7 @@ class Attempt:
 
     def _report(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         if outcome.ending is Ending.COMPLETE:
-            if logger.isEnabledFor(logging.DEBUG):
+            if logger.is_enabled_for(logging.DEBUG):
                 logger.debug("%s (%s): complete, %d ms", job.function, job.id, outcome.duration)
             return
         failed = outcome.ending is Ending.FAILED

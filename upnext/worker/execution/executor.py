@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import anyio
@@ -17,8 +16,6 @@ from upnext.worker.execution.slots import SlotHolder, Slots
 from upnext.worker.execution.strays import tell_of_stray
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.settlement.outbox import Outbox
-
-logger = logging.getLogger("upnext.worker")
 
 
 @define(eq=False)

@@ -9,7 +9,6 @@ cannot change what becomes of the job: what they raise is logged, and each is cu
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from math import inf
 
@@ -26,9 +25,8 @@ from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
 from upnext.worker.execution.failure import users_part
 from upnext.worker.execution.strays import outlive, undisturbed
+from upnext.worker.log import logger
 from upnext.worker.settlement.receipts import Receipts
-
-logger = logging.getLogger("upnext.worker")
 
 HOOK_LIMIT = 30.0
 """Seconds that one hook may take after the attempt."""

@@ -7,7 +7,6 @@ to take, so it would end the group of all that run here, and the worker with it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TypeVar
@@ -17,8 +16,7 @@ import anyio
 from upnext.model.job import Held
 from upnext.redis.loops import primitives
 from upnext.worker.execution.blame import is_the_jobs
-
-logger = logging.getLogger("upnext.worker")
+from upnext.worker.log import logger
 
 T = TypeVar("T")
 
