@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from asyncio import Future, get_running_loop
+from asyncio import CancelledError, Future, current_task, get_running_loop
 from collections.abc import Awaitable, Callable, Generator
 from functools import cache
 from socket import socket
@@ -96,6 +96,12 @@ class Primitives:
     readable: Callable[[socket], Awaitable[None]]
     """Waits for a socket, as `anyio.wait_readable` does; once that is closed it may raise anything.
     """
+    cancels: Callable[[], int]
+    """How often this very task was asked to end, less what was taken back: asyncio counts that,
+    and a scope takes back what it asked for. Trio knows nothing but scopes: 0."""
+    persist: Callable[[int], Awaitable[bool]]
+    """Has this task go on: takes back what it was asked beyond a count, and lets what is still on
+    its way arrive. Says whether there was such a thing. Not for a task that a scope cancels."""
 
 
 def primitives() -> Primitives:
@@ -112,6 +118,8 @@ def primitives() -> Primitives:
         get_running_loop().time,
         _asyncio_scope(),
         anyio.wait_readable,
+        _asyncio_cancels,
+        _asyncio_persist,
     )
 
 
@@ -124,6 +132,8 @@ def _of_trio() -> Primitives:
         trio.current_time,
         type(anyio.CancelScope()),
         trio.lowlevel.wait_readable,
+        lambda: 0,
+        _trio_persist,
     )
 
 
@@ -151,3 +161,26 @@ class _AsyncioBell:
 @coroutine
 def _asyncio_turn() -> Generator[None]:
     yield
+
+
+def _asyncio_cancels() -> int:
+    task = current_task()
+    return 0 if task is None else task.cancelling()
+
+
+async def _asyncio_persist(before: int) -> bool:
+    arrived = False
+    try:
+        # A task that cancels itself hears of it at its next step, and up to Python 3.12 also if
+        # the request was taken back meanwhile.
+        await _asyncio_turn()
+    except CancelledError:
+        arrived = True
+    task = current_task()
+    while task is not None and task.cancelling() > before:
+        task.uncancel()
+    return arrived
+
+
+async def _trio_persist(before: int) -> bool:
+    return False

@@ -30,6 +30,7 @@ from upnext.service.heap import Heap
 from upnext.service.surroundings import Surroundings
 from upnext.service.working import work
 from upnext.supervision.lifeline import Lifeline
+from upnext.worker.log import Log
 from upnext.worker.shutdown import Shutdown
 from upnext.worker.worker import Worker
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Service"]
 
-logger = logging.getLogger("upnext.runner")
+logger = Log("upnext.runner")
 
 REVIVE_INTERVAL = 1.0
 """Seconds between two looks at whether the embedded server is connected; a look costs nothing."""

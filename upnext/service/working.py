@@ -20,13 +20,14 @@ from upnext.store.blocking import BlockingStore
 from upnext.store.bounds import Bounds
 from upnext.worker.compose import compose_worker
 from upnext.worker.lifespan import LifespanError
+from upnext.worker.log import Log
 from upnext.worker.shutdown import Shutdown
 from upnext.worker.supervisor import run_worker
 from upnext.worker.worker import Worker
 
 __all__ = ["work"]
 
-logger = logging.getLogger("upnext.runner")
+logger = Log("upnext.runner")
 
 
 async def work(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
@@ -14,9 +13,8 @@ from attrs import define, field
 from upnext.errors import UpNextError
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
 from upnext.worker.execution.failure import message_of, users_part
+from upnext.worker.log import logger
 from upnext.worker.shutdown import Shutdown
-
-logger = logging.getLogger("upnext.worker")
 
 CLOSE_LIMIT = 10.0
 """Seconds that a lifespan may take to close, after the last job."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from math import inf
 
 import anyio
 from attrs import define, field
-
-logger = logging.getLogger("upnext.worker")
 
 
 @define(eq=False)

@@ -12,7 +12,8 @@ class StoreClock:
     """Owns the offset between the store's clock and the event loop's.
 
     Deadlines are Redis time; scopes need the loop's. Every claim tells the store's time, so a
-    worker's own wall clock never matters.
+    worker's own wall clock never matters. A job may overtake the answer to the first claim: it
+    brings the time along.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,11 @@ class StoreClock:
         """The store said its time, Unix milliseconds, just now."""
         now = anyio.current_time()
         self._offset, self._ahead = now - store_now / 1000, now - time.monotonic()
+
+    def start(self, store_now: int) -> None:
+        """The store said its time a moment ago: better than none, if nothing better was said."""
+        if self._offset == inf:
+            self.set(store_now)
 
     def loop_time(self, store_time: int) -> float:
         """A time of the store, Unix milliseconds, on the event loop's clock."""

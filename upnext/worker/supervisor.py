@@ -13,7 +13,6 @@ flusher writes what the outbox holds, leases are renewed until the last result i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -33,6 +32,7 @@ from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
 from upnext.worker.intake.rescuer import Rescuer
 from upnext.worker.lifespan import Life
+from upnext.worker.log import logger
 from upnext.worker.ports import PresencePort
 from upnext.worker.reporting.hatch import Hatch
 from upnext.worker.reporting.heartbeat import Heartbeat
@@ -44,8 +44,6 @@ from upnext.worker.settlement.flusher import Flusher
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.shutdown import Shutdown
-
-logger = logging.getLogger("upnext.worker")
 
 UNWIND_LIMIT = 2.0
 """Seconds that a cancelled job may take to end before it is reported as stuck."""
@@ -123,7 +121,8 @@ async def run_worker(
 
     Raises:
         LifespanError: The lifespan failed. What ran was drained first.
-        Exception: A stage failed. What ran was drained first, unless the flusher itself failed.
+        Exception: A stage failed. What ran was drained first, unless the flusher itself failed,
+            or whatever runs the jobs did.
     """
     life = parts.life
     if life is None:
@@ -201,6 +200,10 @@ async def _execute(
             parts.inbox.close()
             await _give_back(parts)
             await parts.drainer.run()
+        if execution.cancel_scope.cancel_called and not shutdown.hard.cancel_called:
+            # On asyncio a task that ends as cancelled takes its group along, without an error.
+            crashes.append(RuntimeError("what runs the jobs was cancelled, and nobody stopped it"))
+            shutdown.begin_drain()
 
 
 async def _take_in(parts: Parts, shutdown: Shutdown, task_status: TaskStatus[None]) -> None:

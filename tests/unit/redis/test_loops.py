@@ -162,3 +162,29 @@ async def test_a_scope_ends_by_the_loops_clock() -> None:
     with loop.scope(deadline=now + 0.01) as scope:
         await anyio.sleep_forever()
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_task_goes_on_though_it_was_asked_to_end(arrived: bool) -> None:
+    loop, task = primitives(), asyncio.current_task()
+    assert task is not None
+    assert loop.cancels() == 0
+    for _ in range(2):
+        task.cancel()
+    if arrived:
+        with pytest.raises(asyncio.CancelledError):
+            await checkpoint()
+    assert loop.cancels() == 2
+    assert await loop.persist(0) is not arrived
+    assert loop.cancels() == 0
+    await checkpoint()
+
+
+async def test_what_scopes_ask_for_is_not_counted_once_they_are_left() -> None:
+    loop = primitives()
+    with loop.scope() as scope:
+        scope.cancel()
+        await checkpoint()
+    assert loop.cancels() == 0
+    assert not await loop.persist(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -9,7 +11,9 @@ import pytest
 
 import upnext
 from tests.support.tree import raise_while_cancelled, running, until
-from upnext import JobStatus, Worker, submit_many
+from upnext import JobStatus, Worker, get_current_context, submit_many
+from upnext.model.job import Claimed
+from upnext.testing.memory import MemoryStore
 from upnext.worker.supervisor import UNWIND_LIMIT
 
 
@@ -264,6 +268,41 @@ async def test_a_stop_between_a_claim_and_its_reply_hands_the_jobs_back(hard: bo
             assert (record.status, record.attempt) == (JobStatus.QUEUED, 0)
 
 
+class Unhurried(MemoryStore):
+    """Keeps the answers to claims back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = anyio.Event()
+
+    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+        claimed = await super().claim(worker, wants)
+        await self.answers.wait()
+        return claimed
+
+
+async def test_a_job_that_overtakes_the_answer_to_the_first_claim_knows_the_time() -> None:
+    worker = make_worker()
+
+    @worker.task
+    async def work() -> float:
+        logging.getLogger("app").warning("hello")
+        get_current_context().set_progress(0.5)
+        return get_current_context().started_at
+
+    @worker.task
+    async def endless() -> None:
+        await anyio.sleep_forever()
+
+    store = Unhurried()
+    async with running(worker, store=store) as tree:
+        assert (await work.wait()).value * 1000 == pytest.approx(await store.now(), abs=1)
+        ended = await tree.end_of(await endless.options(deadline=5).submit())
+        assert ended.status is JobStatus.EXPIRED
+        store.answers.set()
+        await tree.stop()
+
+
 async def test_a_job_handed_to_a_worker_that_drains_is_handed_back() -> None:
     worker = make_worker()
     started, finish = anyio.Event(), anyio.Event()
@@ -314,3 +353,31 @@ async def test_a_job_handed_over_when_nobody_listens_any_more_is_queued_at_once(
         assert len(handed) == 1
         record = await tree.record(jobs[0])
         assert (record.status, record.attempt) == (JobStatus.QUEUED, 0)
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_worker_whose_executors_end_though_nobody_stopped_it_has_failed(
+    draining: bool,
+) -> None:
+    worker = make_worker()
+    started = anyio.Event()
+
+    @worker.task
+    async def endless() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async with running(worker) as tree:
+        job = await endless.submit()
+        await started.wait()
+        if draining:
+            tree.shutdown.begin_drain()
+            await anyio.wait_all_tasks_blocked()
+        group = tree.parts.executor._group  # pyright: ignore[reportPrivateUsage]
+        assert group is not None
+        group.cancel_scope.cancel()
+        await tree.ended.wait()
+        assert isinstance(tree.error, RuntimeError)
+        assert "nobody stopped it" in str(tree.error)
+        tree.is_clean()
+        assert (await tree.record(job)).status is JobStatus.QUEUED

@@ -6,11 +6,9 @@ the attempt's scope and timeout, and a job for which nothing is declared passes 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
-import anyio
 from attrs import define, frozen
 
 from upnext.errors import CodecError
@@ -18,12 +16,11 @@ from upnext.tasks.context import Context
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.hooks import name_of
 from upnext.tasks.middleware import Middleware
-from upnext.worker.execution.blame import is_the_jobs
+from upnext.worker.execution.blame import is_cancellation, is_the_jobs
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation
 from upnext.worker.lifespan import Life
-
-logger = logging.getLogger("upnext.worker")
+from upnext.worker.log import logger
 
 
 class MiddlewareError(RuntimeError):
@@ -122,7 +119,7 @@ async def _throw(
     try:
         await steps.athrow(raised)
     except StopAsyncIteration:
-        if _is_cancellation(raised) and is_the_jobs(raised):
+        if is_cancellation(raised) and is_the_jobs(raised):
             # A scope of its own, which is left by now, cut the job off.
             raise MiddlewareError(
                 f"the middleware {name_of(function)} cancelled the job and raised nothing"
@@ -138,13 +135,6 @@ async def _throw(
             return
         raise
     await _refuse_second_yield(function, steps)
-
-
-def _is_cancellation(raised: BaseException) -> bool:
-    cancelled = anyio.get_cancelled_exc_class()
-    if isinstance(raised, BaseExceptionGroup):
-        return cast("BaseExceptionGroup[BaseException]", raised).subgroup(cancelled) is not None
-    return isinstance(raised, cancelled)
 
 
 def _is_renamed(raised: BaseException, other: BaseException) -> bool:

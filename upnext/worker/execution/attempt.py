@@ -19,16 +19,21 @@ from upnext.redis.loops import Primitives, primitives
 from upnext.tasks.context import Context, Host, current_context
 from upnext.tasks.definition import TaskDefinition
 from upnext.worker.execution import verdict
-from upnext.worker.execution.blame import is_of_expired_jobs, is_the_jobs, without_the_jobs
+from upnext.worker.execution.blame import (
+    is_cancellation,
+    is_of_expired_jobs,
+    is_the_jobs,
+    without_the_jobs,
+)
 from upnext.worker.execution.failure import failure_of, message_of, users_part
 from upnext.worker.execution.hook_calls import HookCalls
 from upnext.worker.execution.invoke import Invocation, NotEncodableError, RemoteError
 from upnext.worker.execution.running import Attempted, Running
 from upnext.worker.execution.slots import SlotHolder
+from upnext.worker.execution.strays import outlive, undisturbed
 from upnext.worker.execution.unwinding import Unwinding
+from upnext.worker.log import logger
 from upnext.worker.store_clock import StoreClock
-
-logger = logging.getLogger("upnext.worker")
 
 SAME_MOMENT = 0.25
 """Seconds by which this process may reckon a time of the store's clock too late."""
@@ -67,7 +72,7 @@ class Attempt:
         token = current_context.set(context)
         limit, at_limit = self._limit(job, now)
         attempted = self.running.begin(job, self.loop.scope(deadline=limit))
-        if logger.isEnabledFor(logging.DEBUG):
+        if logger.is_enabled_for(logging.DEBUG):
             logger.debug("%s (%s): attempt %d starts", job.function, job.id, job.attempt)
         over, settled, outcome = False, False, None
         try:
@@ -81,7 +86,8 @@ class Attempt:
             over, attempted.outcome = True, outcome
             if attempted.reason is CancelReason.USER and self._may_be_parent(job, slot):
                 slot.leave()
-                await self.unwinding.below(job, attempted.message)
+                below = partial(self.unwinding.below, job, attempted.message)
+                await undisturbed(below, job.held)
             if outcome is not None:
                 self._report(job, outcome, error)
                 if self.hooks is not None:
@@ -106,6 +112,7 @@ class Attempt:
         began = perf_counter()
         error: BaseException | None = None
         result = b""
+        cancels = self.loop.cancels()
         try:
             # Errors are looked at outside the scope: on their way out of it, those that come
             # together with its own cancellation lose that.
@@ -116,8 +123,11 @@ class Attempt:
                 raise without_the_jobs(raised) from None
             error = raised
         duration = round((perf_counter() - began) * 1000)
-        if scope.cancelled_caught:
-            # No recorded reason: nobody cancelled the scope, so its own deadline did.
+        if self.loop.cancels() > cancels:
+            await outlive(cancels, job.held)
+        if scope.cancelled_caught or (scope.cancel_called and is_cancellation(error)):
+            # Not caught: on asyncio a scope leaves its own to a task that was cancelled otherwise,
+            # too. No recorded reason: nobody cancelled the scope, so its own deadline did.
             reason = attempted.reason or at_limit
             text = attempted.message
             context.was_cancelled(reason, text)
@@ -170,7 +180,7 @@ class Attempt:
 
     def _report(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         if outcome.ending is Ending.COMPLETE:
-            if logger.isEnabledFor(logging.DEBUG):
+            if logger.is_enabled_for(logging.DEBUG):
                 logger.debug("%s (%s): complete, %d ms", job.function, job.id, outcome.duration)
             return
         failed = outcome.ending is Ending.FAILED

@@ -27,6 +27,14 @@ def is_the_jobs(raised: BaseException) -> bool:
     return not isinstance(raised, KeyboardInterrupt | GeneratorExit)
 
 
+def is_cancellation(raised: BaseException | None) -> bool:
+    """Whether it is a cancellation, or one among other errors."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(raised, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", raised).subgroup(cancelled) is not None
+    return isinstance(raised, cancelled)
+
+
 def without_the_jobs(raised: BaseException) -> BaseException:
     """What stops this task, without the errors that the function adds to it on its way out.
 

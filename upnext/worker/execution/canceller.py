@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import anyio
@@ -19,14 +18,13 @@ from upnext.worker.execution.drainer import Drainer
 from upnext.worker.execution.running import Running
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
+from upnext.worker.log import logger
 from upnext.worker.ports import ControlPort, Subscription
 from upnext.worker.scheduling.cron_scheduler import CronScheduler
 from upnext.worker.scheduling.event_router import EventRouter
 from upnext.worker.scheduling.stager import Stager
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
-
-logger = logging.getLogger("upnext.worker")
 
 RETRY_INTERVAL = 0.5
 """Seconds until it listens again, after the link lost its patience with an unreachable server."""

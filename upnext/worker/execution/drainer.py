@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 from itertools import islice
 from math import inf
@@ -16,9 +15,8 @@ from upnext.model.outcome import Ending, Outcome
 from upnext.worker.execution.awaited import Awaited
 from upnext.worker.intake.fetcher import Fetcher
 from upnext.worker.intake.inbox import Inbox
+from upnext.worker.log import logger
 from upnext.worker.ports import StagePort
-
-logger = logging.getLogger("upnext.worker")
 
 MOST_ASKED = 100
 """Jobs in one question."""

@@ -9,7 +9,6 @@ cannot change what becomes of the job: what they raise is logged, and each is cu
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from math import inf
 
@@ -19,14 +18,15 @@ from attrs import define
 from upnext.contracts.codec import decode_failure
 from upnext.errors import CodecError
 from upnext.model.outcome import Ending, Outcome
+from upnext.redis.loops import primitives
 from upnext.tasks.context import Context
 from upnext.tasks.definition import TaskDefinition
 from upnext.tasks.hooks import Hook, call_hook
 from upnext.worker.execution.blame import is_the_jobs, without_the_jobs
 from upnext.worker.execution.failure import users_part
+from upnext.worker.execution.strays import outlive, undisturbed
+from upnext.worker.log import logger
 from upnext.worker.settlement.receipts import Receipts
-
-logger = logging.getLogger("upnext.worker")
 
 HOOK_LIMIT = 30.0
 """Seconds that one hook may take after the attempt."""
@@ -62,7 +62,7 @@ class HookCalls:
             with self.receipts.expect(outcome.held) as receipt:
                 settled = True
                 settle(outcome)
-                if await receipt.written():
+                if await undisturbed(receipt.written, outcome.held):
                     hook = self.definition.on_complete
                     await self._call("on_complete", hook, HOOK_LIMIT, context)
         finally:
@@ -105,6 +105,7 @@ class HookCalls:
     ) -> None:
         if hook is None:
             return
+        cancels = primitives().cancels()
         try:
             # Errors are looked at outside the scope, as those of the function are.
             with anyio.move_on_after(limit) as scope:
@@ -130,6 +131,7 @@ class HookCalls:
                     limit,
                     extra=_said_of(context, name),
                 )
+        await outlive(cancels, context.held)
 
 
 def _said_of(context: Context, hook: str) -> dict[str, object]:

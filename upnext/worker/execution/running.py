@@ -33,7 +33,7 @@ class RunningStatistics:
 
 
 class Running:
-    """Owns the table of running attempts. Touched from the event loop only."""
+    """Owns the table of running attempts. Changed on the event loop only; threads may look."""
 
     def __init__(self) -> None:
         self._attempts: dict[tuple[str, int], Attempted] = {}
@@ -85,15 +85,16 @@ class Running:
         return True
 
     def jobs(self) -> list[Job]:
-        """The jobs that run."""
-        return [attempted.job for attempted in self._attempts.values()]
+        """The jobs that run; from any thread."""
+        # Listed in one step: while the loop goes on the table changes between any two others.
+        return [attempted.job for attempted in list(self._attempts.values())]
 
     def outcomes(self) -> list[Outcome]:
         """Of those jobs whose hooks alone still run, how they ended."""
         return [one.outcome for one in self._attempts.values() if one.outcome is not None]
 
     def names(self) -> list[str]:
-        """What runs, for a message to a human."""
+        """What runs, for a message to a human; from any thread."""
         return [f"{job.function} ({job.id})" for job in self.jobs()]
 
     def statistics(self) -> RunningStatistics:

@@ -6,7 +6,6 @@ while it waits, so a tree of jobs deeper than the concurrency cannot deadlock.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,8 +14,7 @@ import anyio
 from attrs import define, field, frozen
 
 from upnext.worker.execution.awaited import Awaited
-
-logger = logging.getLogger("upnext.worker")
+from upnext.worker.log import logger
 
 
 @frozen

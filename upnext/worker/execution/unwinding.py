@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import anyio
 from attrs import define, field
 from redis.exceptions import RedisError
@@ -14,9 +12,8 @@ from upnext.client.waits import Waits
 from upnext.errors import JobNotFoundError
 from upnext.model.job import Job
 from upnext.model.lineage import Member
+from upnext.worker.log import logger
 from upnext.worker.ports import Subscription, UnwindPort
-
-logger = logging.getLogger("upnext.worker")
 
 LOOK_AGAIN = 5.0
 """Seconds after which it asks again who holds on, in case a message was lost."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from math import inf
 
@@ -14,11 +13,10 @@ from redis.exceptions import RedisError
 from upnext.model.job import Claimed, Job, Picked
 from upnext.worker.intake.demand import Demand
 from upnext.worker.intake.inbox import Inbox
+from upnext.worker.log import logger
 from upnext.worker.ports import ClaimPort
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.store_clock import StoreClock
-
-logger = logging.getLogger("upnext.worker")
 
 SWEEP_INTERVAL = 5.0
 """Seconds after which a worker asks unbidden, in case a wake-up was lost."""
@@ -84,6 +82,7 @@ class Fetcher:
 
     def take(self, job: Job) -> bool:
         """A job came unasked, handed over by whoever submitted it; False: no room for it."""
+        self.clock.start(job.claimed_at)  # the answer to the first claim may not be here yet
         self.leases.add([job])
         self._fed.append(job.function)
         return self.inbox.offer(job, self._ask_again)  # it starts first

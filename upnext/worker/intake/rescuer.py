@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Mapping
 from math import inf
@@ -11,9 +10,8 @@ import anyio
 from attrs import define, field
 from redis.exceptions import RedisError
 
+from upnext.worker.log import logger
 from upnext.worker.ports import RescuePort
-
-logger = logging.getLogger("upnext.worker")
 
 
 @define(eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 import tempfile
 from collections.abc import Callable
@@ -15,9 +14,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from upnext.model.job import Held
 from upnext.model.report import Report, ReportKind
+from upnext.worker.log import logger
 from upnext.worker.reporting.mailbox import Key, Mailbox
-
-logger = logging.getLogger("upnext.worker")
 
 HEAD = struct.Struct("!II")
 """Lengths of a message's JSON and of its payload."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
@@ -13,9 +12,8 @@ import orjson
 from attrs import define, field
 from redis.exceptions import RedisError
 
+from upnext.worker.log import logger
 from upnext.worker.ports import PresencePort
-
-logger = logging.getLogger("upnext.worker")
 
 INTERVAL = 10.0
 """Seconds between two heartbeats."""

@@ -136,6 +136,9 @@ class Mailbox:
         self._ready: dict[Key, _Account] = {}
         """Those with something to write, the longest waiting first."""
         self._closed: dict[Key, None] = {}
+        self._writing = 0
+        """Of how many attempts something is taken and not written: so that nobody has to look
+        through the accounts, which any thread may add to meanwhile."""
         self._guard = threading.Lock()
         self._bell: socket.socket | None = None
         self._rung = False
@@ -194,7 +197,7 @@ class Mailbox:
     @property
     def empty(self) -> bool:
         """Whether nobody has anything unwritten."""
-        return not self._ready and not any(one.writing for one in self._accounts.values())
+        return not self._ready and not self._writing
 
     async def written(self, held: Iterable[Held]) -> None:
         """Return when all is written that these deliveries have said. On the event loop only."""
@@ -243,6 +246,7 @@ class Mailbox:
                 if account.waiting:
                     self._ready[key] = account  # behind the others
                     break
+            self._writing += len(batch)
             if not self._ready:
                 self._urgent = anyio.Event()
         return batch
@@ -255,6 +259,7 @@ class Mailbox:
                     account.refused = True
                     account.forget()
                     self._ready.pop((one.id, one.delivery), None)
+            self._writing -= len(batch)
             for reports in batch:
                 key = reports.held.id, reports.held.delivery
                 account = self._accounts[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from math import inf
 
@@ -14,11 +13,10 @@ from redis.exceptions import TimeoutError as SilentServerError
 
 from upnext.model.job import Held
 from upnext.model.report import Reports, Written
+from upnext.worker.log import logger
 from upnext.worker.ports import ReportPort
 from upnext.worker.reporting.capture import capturing
 from upnext.worker.reporting.mailbox import Mailbox
-
-logger = logging.getLogger("upnext.worker")
 
 MOST_PER_WRITE = 500
 """Reports in one write; the server serves nobody else while a script runs."""

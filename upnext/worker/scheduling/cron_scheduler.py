@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
@@ -21,10 +20,9 @@ from upnext.model.schedule import (
     ScheduleOrder,
 )
 from upnext.tasks.definition import TaskDefinition
+from upnext.worker.log import logger
 from upnext.worker.ports import CronPort
 from upnext.worker.store_clock import StoreClock
-
-logger = logging.getLogger("upnext.worker")
 
 SWEEP_INTERVAL = 60.0
 """Seconds after which a worker with crons reads its schedules unbidden, in case a message was

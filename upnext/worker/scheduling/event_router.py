@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -18,10 +17,9 @@ from upnext.errors import JobRefusedError, QueueFullError
 from upnext.model.event import Concluded, Routing, TakenEvent
 from upnext.model.identity import handler_job_id, is_event_id
 from upnext.model.job import Enqueued, NewJob
+from upnext.worker.log import logger
 from upnext.worker.ports import RoutePort
 from upnext.worker.scheduling.routes import Route, Routes
-
-logger = logging.getLogger("upnext.worker")
 
 MOST_LEASE = 10_000
 """Milliseconds after which another router takes the events of one that died; a job's lease, if that

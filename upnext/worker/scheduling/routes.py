@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 
 from attrs import frozen
@@ -10,8 +9,7 @@ from attrs import frozen
 from upnext.contracts.handlers import decode_handler
 from upnext.model.identity import function_tag
 from upnext.model.pattern import Pattern
-
-logger = logging.getLogger("upnext.worker")
+from upnext.worker.log import logger
 
 MOST_NAMES = 10_000
 """Event names whose handlers are remembered."""

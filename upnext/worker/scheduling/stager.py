@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from math import inf
 
 import anyio
@@ -10,9 +9,8 @@ from attrs import define, field
 from redis.exceptions import RedisError
 
 from upnext.model.job import Staged
+from upnext.worker.log import logger
 from upnext.worker.ports import StagePort
-
-logger = logging.getLogger("upnext.worker")
 
 SWEEP_INTERVAL = 5.0
 """Seconds after which a schedule is looked at unbidden, in case a message was lost; with many

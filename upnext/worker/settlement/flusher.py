@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
 from math import inf
@@ -14,13 +13,12 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as SilentServerError
 
 from upnext.model.outcome import Outcome, Settled
+from upnext.worker.log import logger
 from upnext.worker.ports import SettlePort
 from upnext.worker.reporting.mailbox import Mailbox
 from upnext.worker.settlement.leases import Leases
 from upnext.worker.settlement.outbox import Outbox
 from upnext.worker.settlement.receipts import Receipts
-
-logger = logging.getLogger("upnext.worker")
 
 MOST_PER_WRITE = 500
 """Outcomes in one write; the server serves nobody else while a script runs."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import sys
 import threading
@@ -16,10 +15,9 @@ from attrs import define, field
 from redis.exceptions import RedisError
 
 from upnext.model.job import Held, Revoked
+from upnext.worker.log import logger
 from upnext.worker.ports import BlockingRenewPort, RenewPort
 from upnext.worker.settlement.leases import Leases
-
-logger = logging.getLogger("upnext.worker")
 
 BEAT_INTERVAL = 0.5
 """Seconds between two signs of life of the event loop."""

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import anyio
 
 from tests.support.claimed import a_job, an_outcome
 from upnext.model.status import CancelReason
-from upnext.worker.execution.running import Running, RunningStatistics
+from upnext.worker.execution.running import Attempted, Running, RunningStatistics
 
 
 class Scope(anyio.CancelScope):
@@ -60,3 +60,24 @@ def test_what_it_tells() -> None:
     assert running.names()[0] == f"send ({job.id})"
     assert running.outcomes() == [attempted.outcome]
     assert running.statistics() == RunningStatistics(2, 1)
+
+
+class Interrupted(Attempted):
+    """Looked at, it gives way to the event loop, which starts another job."""
+
+    running: Running
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "job":
+            self.running.begin(a_job(), self.scope)
+        return super().__getattribute__(name)
+
+
+def test_a_thread_can_ask_what_runs_while_jobs_start() -> None:
+    running, jobs = Running(), [a_job("send"), a_job("send")]
+    for job in jobs:
+        attempted = Interrupted(job, Scope(lambda: None))
+        attempted.running = running
+        running._attempts[job.id, 1] = attempted  # pyright: ignore[reportPrivateUsage]
+    assert running.names() == [f"send ({job.id})" for job in jobs]
+    assert running.statistics().running == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from typing import Any
 
 import anyio
 import pytest
@@ -204,6 +205,39 @@ def test_threads_lose_nothing_and_keep_their_order() -> None:
                 assert report.number == numbers[reports.held.id]
     for whose in jobs:
         assert taken[whose.id] == [b"%d" % n for n in range(2_000)]
+
+
+class Interrupted(dict[Any, Any]):
+    """Looked through, it gives way after each step to a thread that speaks for the first time."""
+
+    def __init__(self, box: Mailbox) -> None:
+        super().__init__()
+        self._box = box
+
+    def values(self) -> Any:
+        for value in super().values():
+            thread = threading.Thread(target=put, args=(self._box, one(), LOG))
+            thread.start()
+            thread.join()
+            yield value
+
+
+def test_whether_it_is_empty_can_be_asked_while_threads_speak() -> None:
+    box, jobs = Mailbox(), [one() for _ in range(3)]
+    box._accounts = Interrupted(box)  # pyright: ignore[reportPrivateUsage]
+    for whose in jobs:
+        put(box, whose, LOG)
+    assert not box.empty
+    everything(box)
+    assert box.empty, "they run on, and have nothing unwritten"
+    for whose in jobs:
+        put(box, whose, LOG)
+    first, rest = box.take(1, 100), box.take(10, 100)
+    assert not box.empty, "what is taken is not written yet"
+    box.done(rest)
+    assert not box.empty
+    box.done(first)
+    assert box.empty
 
 
 @given(
