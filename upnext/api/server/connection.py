@@ -216,7 +216,15 @@ class Connection:
 
     async def _switch(self, data: bytes) -> None:
         self._switched = Switched(
-            self.app, self.config, self.context, self.state, *self._ends(), self, self._group
+            self.app,
+            self.config,
+            self.context,
+            self.state,
+            *self._ends(),
+            self,
+            self._group,
+            BODY_PATIENCE,
+            SEND_PATIENCE,
         )
         await self._switched.take(data)
 
