@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 from h2.errors import ErrorCodes
-from h2.events import StreamReset
+from h2.events import DataReceived, StreamReset
 from h2.exceptions import ProtocolError
 from hypercorn.events import Closed
 from hypercorn.protocol.events import Body, Data, EndBody, EndData, Event, StreamClosed, Trailers
@@ -126,10 +126,23 @@ class Http2(H2Protocol):
         await super().stream_send(StreamClosed(stream_id))
 
     async def _handle_events(self, events: list[Any]) -> None:
-        await super()._handle_events(events)
+        if not any(isinstance(event, DataReceived | StreamReset) for event in events):
+            await super()._handle_events(events)
+            return
         for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                await self._refuse(event)  # its request is over: answered before all of it came
+                continue
+            await super()._handle_events([event])
             if isinstance(event, StreamReset):
                 await self._drop(event.stream_id)
+        await self._flush()  # what h2 has to say to something that is no event
+
+    async def _refuse(self, event: DataReceived) -> None:
+        with suppress(ProtocolError):
+            self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if event.stream_id not in self.stream_buffers:  # all of the answer is sent
+                self.connection.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
 
     async def _drop(self, stream_id: int) -> None:
         """Forget what waits to be sent of a stream, and let those go on that wait for it.

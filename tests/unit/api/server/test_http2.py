@@ -301,6 +301,17 @@ async def test_an_app_that_goes_on_sending_to_nobody_lets_others_have_their_turn
         assert left.is_set()
 
 
+async def test_a_body_that_goes_on_behind_its_answer_is_not_read() -> None:
+    async with serving(App(one=b"one", two=b"two")) as peer:
+        peer.ask(1, "/one", whole=False)
+        await peer.hear()
+        peer.send(1, b"x")
+        peer.ask(3, "/two")
+        await peer.hear()
+        assert peer.bodies == {1: b"one", 3: b"two"}
+        assert not peer.wire.closed
+
+
 @pytest.mark.parametrize("quiet", [True, False])
 async def test_a_websocket_may_be_quiet_but_not_leave_what_it_is_sent(quiet: bool) -> None:
     over = list[str]()
