@@ -266,7 +266,10 @@ async def test_a_request_is_no_excuse_for_itself() -> None:
         assert app.through
 
 
-async def test_an_app_hears_at_once_that_the_client_who_took_nothing_left() -> None:
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_an_app_hears_at_once_that_the_client_who_took_nothing_wants_nothing(
+    leaves: bool,
+) -> None:
     app = App(one=LARGE)
     async with serving(app, window=0) as peer:
         peer.ask(1, "/one", whole=False)
@@ -274,7 +277,11 @@ async def test_an_app_hears_at_once_that_the_client_who_took_nothing_left() -> N
             peer.send(1, b"x")
         await peer.hear()
         began = anyio.current_time()
-        peer.wire.end()
+        if leaves:
+            peer.wire.end()
+        else:
+            peer.h2.reset_stream(1)
+            peer.say()
         await anyio.wait_all_tasks_blocked()
         assert app.through == {"one": began}
 
