@@ -79,7 +79,9 @@ async def by_h11(app: ASGIApp, wire: Wire) -> None:
     async with anyio.create_task_group() as group:
         address = ("there", 1)
         end = _End(wire)
-        served = Switched(app, server_config(), Context(), {}, address, address, end, group)
+        served = Switched(
+            app, server_config(), Context(), {}, address, address, end, group, 30.0, 30.0
+        )
         while not wire.closed:
             try:
                 data = await wire.receive()

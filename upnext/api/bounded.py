@@ -22,10 +22,25 @@ class Bounded(Generic[T]):
     _items: deque[T] = field(factory=deque[T], init=False)
     _changed: anyio.Event | None = field(default=None, init=False)
 
+    @property
+    def full(self) -> bool:
+        """Whether whoever puts an item has to wait."""
+        return len(self._items) >= self.most
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is an item."""
+        return bool(self._items)
+
     async def put(self, item: T) -> None:
         """Add an item, when there is room."""
-        while len(self._items) >= self.most:
+        while self.full:
             await self._change()
+        self._items.append(item)
+        self._tell()
+
+    def put_last(self, item: T) -> None:
+        """Add an item now, room or no room. No other comes behind it."""
         self._items.append(item)
         self._tell()
 

@@ -30,6 +30,9 @@ IDLE_PATIENCE = 5.0
 """Seconds for the headers of a request: of the first one, and after each answer."""
 MOST_MESSAGE = 16 << 20
 """Bytes of a WebSocket message."""
+MOST_STREAMS = 100
+"""Requests of an HTTP/2 connection at a time. Clients count on so many before they hear how many
+they may send, and h2 ends the connection of one that sends more."""
 _OUT_OF = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 BREATH = 0.1
 """Seconds to wait where the machine has nothing left for one more connection."""
@@ -190,6 +193,7 @@ def server_config() -> Config:
     config.include_server_header = False
     config.h11_max_incomplete_size = MOST_HEADERS
     config.h2_max_header_list_size = MOST_HEADERS
+    config.h2_max_concurrent_streams = MOST_STREAMS
     config.keep_alive_timeout = IDLE_PATIENCE
     config.websocket_max_message_size = MOST_MESSAGE
     config.websocket_ping_interval = 20.0

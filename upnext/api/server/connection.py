@@ -27,7 +27,9 @@ MOST_READ_HEADS = 1 << 14
 BODY_PATIENCE = 30.0
 """Seconds between two parts of a request's body."""
 SEND_PATIENCE = 30.0
-"""Seconds in which a client must take what is sent to it."""
+"""Seconds in which a client must take each piece of what is sent to it."""
+PIECE = 1 << 18
+"""Bytes of a piece: what is large may take long, as long as it gets on."""
 LINGER = 1.0
 """Seconds to hear out a client whose request was answered before it was read: closed at once,
 the answer would be lost."""
@@ -136,8 +138,9 @@ class Connection:
                 written = 0
             if written == len(data):
                 return
-            data = data[written:]
-        await self._write(data)
+            await self._write(data, written)
+        else:
+            await self._write(data)
 
     async def _read(self, http: Http1) -> None:
         """Read until the client leaves or is due.
@@ -213,7 +216,15 @@ class Connection:
 
     async def _switch(self, data: bytes) -> None:
         self._switched = Switched(
-            self.app, self.config, self.context, self.state, *self._ends(), self, self._group
+            self.app,
+            self.config,
+            self.context,
+            self.state,
+            *self._ends(),
+            self,
+            self._group,
+            BODY_PATIENCE,
+            SEND_PATIENCE,
         )
         await self._switched.take(data)
 
@@ -234,19 +245,23 @@ class Connection:
         self._ended = True
         self._reading.cancel()
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, start: int = 0) -> None:
+        """Send the bytes from `start` on, in pieces that each have their time."""
         while self._writing:
             if self._written is None:
                 self._written = anyio.Event()
             await self._written.wait()
         self._writing = self._unsent = True
         try:
-            with anyio.move_on_after(SEND_PATIENCE) as slow:
-                await self.stream.send(data)
-            if not slow.cancelled_caught:
+            for begin in range(start, len(data), PIECE):
+                with anyio.move_on_after(SEND_PATIENCE) as slow:
+                    await self.stream.send(data[begin : begin + PIECE])
+                if slow.cancelled_caught:
+                    logger.info("a client takes what it asked for too slowly; dropped")
+                    break
+            else:
                 self._unsent = False
                 return
-            logger.info("a client takes what it asked for too slowly; dropped")
         except _GONE:
             pass
         finally:
