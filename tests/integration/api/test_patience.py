@@ -23,7 +23,7 @@ async def answer(stream: SocketStream) -> bytes:
 async def test_a_handler_may_take_longer_than_its_client_may_idle(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upnext.api.serve.IDLE_PATIENCE", 0.05)
+    monkeypatch.setattr("upnext.api.serve.IDLE_PATIENCE", 0.4)
     api, begun, go = Api("slow"), anyio.Event(), anyio.Event()
 
     @api.get("/slow")
@@ -51,8 +51,8 @@ async def test_a_handler_may_take_longer_than_its_client_may_idle(
 async def test_a_body_that_nobody_reads_yet_is_not_late(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upnext.api.server.connection.BODY_PATIENCE", 0.05)
-    monkeypatch.setattr("upnext.api.serve.IDLE_PATIENCE", 0.2)
+    monkeypatch.setattr("upnext.api.server.connection.BODY_PATIENCE", 0.3)
+    monkeypatch.setattr("upnext.api.serve.IDLE_PATIENCE", 0.6)
     go = anyio.Event()
 
     async def app(scope: dict, receive, send) -> None:  # type: ignore[type-arg]
