@@ -43,17 +43,17 @@ def tripping(where: str) -> Generator[None]:
     if where == "filter":
         OURS.addFilter(trips)
     else:
-        logging.getLogger().addHandler(trips)
+        OURS.addHandler(trips)
     try:
         yield
     finally:
         OURS.removeFilter(trips)
-        logging.getLogger().removeHandler(trips)
+        OURS.removeHandler(trips)
 
 
 def test_a_record_names_the_line_that_logs(caplog: pytest.LogCaptureFixture) -> None:
-    log = Log("upnext.worker")
-    caplog.set_level(logging.DEBUG)
+    log = Log("test")  # one that no command line sets up
+    caplog.set_level(logging.DEBUG, logger="test")
     log.debug("%d", 1)
     log.info("%d", 2)
     log.warning("%d", 3, extra={"job_id": "x"})
