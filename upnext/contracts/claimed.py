@@ -18,12 +18,25 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
 
     What is damaged in a text is replaced: a row that raised would take all others with it.
     """
-    job_id = row[0].decode(errors="replace")
-    if len(row) == 5:  # a plain job, as most are
-        priority = deadline = rescues = 0
-        parent = root = key = source = checkpoint = path = b""
-    else:
-        priority, deadline, parent, root, rescues, key, source, checkpoint, path = row[5:]
+    job_id = str(row[0], "utf-8", "replace")
+    if len(row) == 5:  # a plain job, as most are: in no step more than it takes
+        return Job(
+            id=job_id,
+            function=function,
+            arguments=row[1],
+            attempt=int(row[2]),
+            delivery=int(row[3]),
+            priority=0,
+            created_at=int(row[4]),
+            claimed_at=now,
+            deadline=None,
+            parent_id="",
+            root_id=job_id,
+            rescues=0,
+            key="",
+            source=b"",
+        )
+    priority, deadline, parent, root, rescues, key, source, checkpoint, path = row[5:]
     return Job(
         id=job_id,
         function=function,
@@ -34,13 +47,13 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
         created_at=int(row[4]),
         claimed_at=now,
         deadline=int(deadline) if deadline else None,
-        parent_id=parent.decode(errors="replace"),
-        root_id=root.decode(errors="replace") or job_id,
+        parent_id=str(parent, "utf-8", "replace"),
+        root_id=str(root, "utf-8", "replace") or job_id,
         rescues=int(rescues),
-        key=key.decode(errors="replace"),
+        key=str(key, "utf-8", "replace"),
         source=source,
         checkpoint=checkpoint,
-        path=path.decode(errors="replace"),
+        path=str(path, "utf-8", "replace"),
     )
 
 

@@ -112,7 +112,6 @@ class Attempt:
         began = perf_counter()
         error: BaseException | None = None
         result = b""
-        cancels = self.loop.cancels()
         try:
             # Errors are looked at outside the scope: on their way out of it, those that come
             # together with its own cancellation lose that.
@@ -123,8 +122,8 @@ class Attempt:
                 raise without_the_jobs(raised) from None
             error = raised
         duration = round((perf_counter() - began) * 1000)
-        if self.loop.cancels() > cancels:
-            await outlive(cancels, job.held)
+        if self.loop.cancels():  # an executor's task had none before the job
+            await outlive(0, job.held)
         if scope.cancelled_caught or (scope.cancel_called and is_cancellation(error)):
             # Not caught: on asyncio a scope leaves its own to a task that was cancelled otherwise,
             # too. No recorded reason: nobody cancelled the scope, so its own deadline did.
