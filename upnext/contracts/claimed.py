@@ -19,42 +19,30 @@ def job_of(function: str, row: Sequence[Any], now: int) -> Job:
     What is damaged in a text is replaced: a row that raised would take all others with it.
     """
     job_id = str(row[0], "utf-8", "replace")
-    if len(row) == 5:  # a plain job, as most are: in no step more than it takes
-        return Job(
-            id=job_id,
-            function=function,
-            arguments=row[1],
-            attempt=int(row[2]),
-            delivery=int(row[3]),
-            priority=0,
-            created_at=int(row[4]),
-            claimed_at=now,
-            deadline=None,
-            parent_id="",
-            root_id=job_id,
-            rescues=0,
-            key="",
-            source=b"",
-        )
-    priority, deadline, parent, root, rescues, key, source, checkpoint, path = row[5:]
-    return Job(
+    job = Job(  # a plain one, as most are
         id=job_id,
         function=function,
         arguments=row[1],
         attempt=int(row[2]),
         delivery=int(row[3]),
-        priority=int(priority),
+        priority=0,
         created_at=int(row[4]),
         claimed_at=now,
-        deadline=int(deadline) if deadline else None,
-        parent_id=str(parent, "utf-8", "replace"),
-        root_id=str(root, "utf-8", "replace") or job_id,
-        rescues=int(rescues),
-        key=str(key, "utf-8", "replace"),
-        source=source,
-        checkpoint=checkpoint,
-        path=str(path, "utf-8", "replace"),
+        deadline=None,
+        parent_id="",
+        root_id=job_id,
+        rescues=0,
+        key="",
+        source=b"",
     )
+    if len(row) > 5:
+        priority, deadline, parent, root, rescues, key, job.source, job.checkpoint, path = row[5:]
+        job.priority, job.rescues = int(priority), int(rescues)
+        job.deadline = int(deadline) if deadline else None
+        job.parent_id = str(parent, "utf-8", "replace")
+        job.root_id = str(root, "utf-8", "replace") or job_id
+        job.key, job.path = str(key, "utf-8", "replace"), str(path, "utf-8", "replace")
+    return job
 
 
 def row_of(job: Job) -> list[bytes]:
