@@ -2,9 +2,9 @@
 
 The script that makes transitions appends their events, so state and history cannot part. One
 stream entry holds all events of one script call: a field `at` (Unix milliseconds of the store's
-clock), then the events, each from its field `type` to the next. The entry's id is
-`<events written so far>-0`, so it says how many events went before, and a gap shows. Fields that
-do not apply are absent.
+clock), then the events. The entry's id is `<events written so far>-0`, so it says how many events
+went before, and a gap shows. An event goes from its field `type` to the next event; fields that do
+not apply are absent:
 
     scheduled         accepted, runs later      name arguments due priority deadline key parent
                                                 root source
@@ -24,6 +24,13 @@ do not apply are absent.
     resumed           claims are served again   reason
 
 The last two are of the function itself: their job id is `-`.
+
+What most jobs go through is told in one field, whose name is the type; its value is
+
+    queued            <id> <arguments>          and the name in the last field `of`, due `at`,
+                                                priority 0
+    running           <id> <attempt> <delivery> and the worker in the last field `by`
+    complete          <id> <attempt> <delivery> <started> <result>, and the same
 """
 
 from __future__ import annotations
@@ -116,17 +123,40 @@ def split_entry(fields: Sequence[bytes]) -> tuple[int, list[dict[bytes, bytes]]]
         ValueError: This is not an entry of ours.
     """
     at, events = 0, list[dict[bytes, bytes]]()
+    common = {b"priority": b"0"}
     for name, value in zip(fields[::2], fields[1::2], strict=True):
         if name == b"type":
             events.append({name: value})
+        elif name in _SHORT:
+            events.append(_lengthened(name, value, common))
+        elif name in _COMMON:
+            common[_COMMON[name]] = value
         elif events:
             if value:
                 events[-1][name] = value
         elif name == b"at":
-            at = int(value)
+            at, common[b"due"] = int(value), value
         else:
             raise ValueError(f"an event must begin with its type, not with {name!r}")
     return at, events
+
+
+_SHORT = {
+    b"queued": ((b"id", b"arguments"), (b"name", b"due", b"priority")),
+    b"running": ((b"id", b"attempt", b"delivery"), (b"worker",)),
+    b"complete": ((b"id", b"attempt", b"delivery", b"started", b"result"), (b"worker",)),
+}
+"""What the value of a short event holds, the last one to its end, and what it has in common."""
+
+_COMMON = {b"of": b"name", b"by": b"worker"}
+"""Fields that say what the short events behind them have in common."""
+
+
+def _lengthened(kind: bytes, value: bytes, common: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    own, shared = _SHORT[kind]
+    words = zip(own, value.split(b" ", len(own) - 1), strict=True)
+    event = {b"type": kind, **dict(words), **{name: common.get(name, b"") for name in shared}}
+    return {name: value for name, value in event.items() if value}
 
 
 def _event(number: int, at: int, raw: Mapping[bytes, bytes]) -> Event:

@@ -7,6 +7,8 @@ local MOST_BYTES = 256 * 1024
 
 -- What happened to jobs in this call: values for the event stream, each event from its `type` on.
 local journal, events, size, kept = {}, 0, 0, 0
+-- What the short events of this entry have in common, as far as it is written: a worker, a name.
+local common = {}
 -- When the life of each function's events was last prolonged, as far as this server remembers.
 local refreshed = {}
 -- The time of this call, as a number and in words.
@@ -41,7 +43,7 @@ end
 local function write_journal(P)
   if events == 0 then return end
   local words, count, last = journal, events, 0
-  journal, events, size = {}, 0, 0
+  journal, events, size, common = {}, 0, 0, {}
   local function append()
     last = redis.call('INCRBY', P .. 'journal', word(count))
     return redis.pcall('XADD', P .. 'events', 'MINID', '~', word(math.max(0, last - kept)),
@@ -66,15 +68,37 @@ local function write_journal(P)
   end
 end
 
--- Note a transition, its fields given as a table; `keep` is about how many events the stream
--- holds.
-local function emit(P, keep, kind, id, fields)
+-- Where the next event goes in the journal: behind that many words.
+local function make_room(P)
   local n = #journal
   if n > MOST_WORDS or size > MOST_BYTES then
     write_journal(P)
     n = 0
   end
-  if n == 0 then journal[1], journal[2], n = 'at', stamp, 2 end
+  if n == 0 then
+    journal[1], journal[2] = 'at', stamp
+    return 2
+  end
+  return n
+end
+
+-- Note one of the transitions that every job goes through, in two words of the entry: its kind, and
+-- `text`, the rest. What those of one call have in common is noted once: `value`, by its name.
+local function emit_short(P, keep, kind, text, name, value)
+  local n = make_room(P)
+  if common[name] ~= value then
+    common[name] = value
+    journal[n + 1], journal[n + 2] = name, value
+    n = n + 2
+  end
+  journal[n + 1], journal[n + 2] = kind, text
+  size, events, kept = size + #text, events + 1, keep
+end
+
+-- Note a transition, its fields given as a table; `keep` is about how many events the stream
+-- holds.
+local function emit(P, keep, kind, id, fields)
+  local n = make_room(P)
   journal[n + 1], journal[n + 2], journal[n + 3], journal[n + 4] = 'type', kind, 'id', id
   for i = 1, #fields do
     journal[n + 4 + i] = fields[i]

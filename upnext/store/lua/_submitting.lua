@@ -42,8 +42,11 @@ local function accept(P, keep, now, id, name, arguments, priority, due, limit, k
   add(more, 'parent', parent)
   add(more, 'root', root)
   add(more, 'source', source)
-  local event = {'name', name, 'arguments', arguments, 'due', due_at, 'priority', priority,
-    unpack(more)}
+  local event -- of a plain job a short one will do
+  if status ~= 'queued' or due_at ~= stamp or priority ~= '0' or #more > 0 then
+    event = {'name', name, 'arguments', arguments, 'due', due_at, 'priority', priority,
+      unpack(more)}
+  end
   if priority ~= '0' then add(more, 'priority', priority) end
   add(more, 'waiters', waiter)
   add(more, 'keys', limit_keys)
@@ -59,6 +62,10 @@ local function accept(P, keep, now, id, name, arguments, priority, due, limit, k
   if parent ~= '' then redis.call('SADD', P .. 'family:' .. root, id) end
   if limit then redis.call('ZADD', P .. 'deadlines', limit, id) end
   if extras and extras.dedupe then mark(P, id, extras, behind) end
-  emit(P, keep, status, id, event)
+  if event then
+    emit(P, keep, status, id, event)
+  else
+    emit_short(P, keep, 'queued', id .. ' ' .. arguments, 'of', name)
+  end
   return claimable
 end

@@ -102,7 +102,7 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
       'worker', worker, 'claimed', stamp, 'lane', lane, 'entry', entry, 'name', new.name,
       'arguments', new.arguments, 'created', stamp, 'due', stamp)
     new.started = true
-    emit(P, keep, 'running', new.id, {'attempt', '1', 'delivery', '1', 'worker', worker})
+    emit_short(P, keep, 'running', new.id .. ' 1 1', 'by', worker)
     jobs[#jobs + 1] = {new.id, new.arguments, '1', '1', stamp}
   end
 
@@ -117,7 +117,7 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
       redis.call('HSET', job, 'status', 'running', 'attempt', row[3], 'delivery', row[4],
         'worker', worker, 'claimed', stamp)
     end
-    emit(P, keep, 'running', id, {'attempt', row[3], 'delivery', row[4], 'worker', worker})
+    emit_short(P, keep, 'running', id .. ' ' .. row[3] .. ' ' .. row[4], 'by', worker)
     jobs[#jobs + 1] = row
   end
 

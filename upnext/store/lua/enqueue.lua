@@ -108,8 +108,7 @@ local function enqueue_plain(P, keep, ttl, now, most, name, id, arguments)
   if redis.call('EXISTS', job) == 1 then return 1 end
   if most > 0 and waiting(P) >= most then return {'full', id} end
   local lane, entry = to_lane(P, id, job, '0', false)
-  emit(P, keep, 'queued', id,
-    {'name', name, 'arguments', arguments, 'due', stamp, 'priority', '0'})
+  emit_short(P, keep, 'queued', id .. ' ' .. arguments, 'of', name)
   local new = {id = id, arguments = arguments, name = name}
   local ok, problem = pcall(hand_over, P, keep, ttl, now, new)
   if not new.started then
