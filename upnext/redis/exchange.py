@@ -244,11 +244,13 @@ class Exchange:
         unsent = self._unsent.slots
         if not unsent or connection.writing or connection.retiring:
             return False
-        return not connection.gathering or len(unsent) >= ENOUGH
+        return not connection.gathering or self._unsent.prompt or len(unsent) >= ENOUGH
 
     def _is_full(self, connection: Connection) -> bool:
         """Whether a write need not wait for others to join it."""
-        return connection.gathering or len(next(iter(self._unsent.slots)).packed) >= FULL
+        if connection.gathering or self._unsent.prompt:
+            return True
+        return len(next(iter(self._unsent.slots)).packed) >= FULL
 
     async def _restore(self, waiter: Waiter, give_up_at: float) -> None:
         if self._closed:

@@ -89,6 +89,7 @@ class Caller:
         *,
         idempotent: bool = False,
         others_first: bool = False,
+        prompt: bool = False,
         return_exceptions: bool = False,
     ) -> list[Any]:
         """Make several calls in one write; not a transaction.
@@ -98,11 +99,12 @@ class Caller:
             idempotent: All of it may be called again when its outcome is unknown.
             others_first: What is published reaches its subscribers before this is answered; as
                 for ``Link.execute_many``.
+            prompt: Write at once instead of waiting for others to join; as there.
             return_exceptions: Leave error replies in their place instead of raising the first.
         """
         commands = [self._library.command(call) for call in calls]
         replies = await self._link.execute_many(
-            commands, idempotent=idempotent, others_first=others_first
+            commands, idempotent=idempotent, others_first=others_first, prompt=prompt
         )
         for reply in replies:
             if isinstance(reply, Exception):

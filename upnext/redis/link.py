@@ -105,7 +105,12 @@ class Link:
         return reply
 
     async def execute_many(
-        self, commands: Sequence[Command], *, idempotent: bool = False, others_first: bool = False
+        self,
+        commands: Sequence[Command],
+        *,
+        idempotent: bool = False,
+        others_first: bool = False,
+        prompt: bool = False,
     ) -> list[Any]:
         """Send commands in one write and wait for all replies.
 
@@ -118,11 +123,14 @@ class Link:
             idempotent: All of it may be sent again when its outcome is unknown.
             others_first: What the commands publish is written to its subscribers before the
                 replies are written here. No promise, and it costs the server one more command.
+            prompt: Write at once. Else, where much is going on, others who have something to send
+                in this turn of the event loop join the write; a turn may take long.
         """
         if not commands:
             await checkpoint()
             return []
-        batch = Batch((PING, *commands) if others_first else commands, idempotent=idempotent)
+        words = (PING, *commands) if others_first else commands
+        batch = Batch(words, idempotent=idempotent, prompt=prompt)
         await self._exchange.perform(batch)
         if batch.error is not None:
             raise batch.error

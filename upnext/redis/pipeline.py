@@ -22,20 +22,33 @@ class Batch(Waiter):
         expected: How many replies will come.
         replies: What has come so far, error replies in place.
         idempotent: It may be sent again when its outcome is unknown.
+        prompt: It is written at once: it does not wait for others to join the write.
         refused: One of the replies is an error.
         abandoned: Its caller was cancelled; the replies still come and are dropped.
         error: Why there will be no replies.
     """
 
-    __slots__ = ("abandoned", "error", "expected", "idempotent", "packed", "refused", "replies")
+    __slots__ = (
+        "abandoned",
+        "error",
+        "expected",
+        "idempotent",
+        "packed",
+        "prompt",
+        "refused",
+        "replies",
+    )
 
-    def __init__(self, commands: Sequence[Command], *, idempotent: bool) -> None:
+    def __init__(
+        self, commands: Sequence[Command], *, idempotent: bool, prompt: bool = False
+    ) -> None:
         self.done = False  # as a Waiter says; one is made for every command
         self.on_resume = None
         self.packed = pack(commands)
         self.expected = len(commands)
         self.replies: list[Any] = []
         self.idempotent = idempotent
+        self.prompt = prompt
         self.refused = False
         self.abandoned = False
         self.error: RedisError | None = None
@@ -72,6 +85,7 @@ class Confirmation:
 
     __slots__ = ("channel", "kind", "packed")
     expected = 1
+    prompt = False
 
     def __init__(self, kind: Literal[b"subscribe", b"unsubscribe"], channel: Channel) -> None:
         self.kind = kind

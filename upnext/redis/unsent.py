@@ -13,11 +13,13 @@ class Unsent:
 
     Attributes:
         slots: What it is, in order; to look at. It stays the same dict.
+        prompt: Something of it is not to wait for others to join the write.
     """
 
     def __init__(self) -> None:
         # A dict, because thousands may be taken back at once.
         self.slots: dict[Slot, None] = {}
+        self.prompt = False
         # The SUBSCRIBEs among them.
         self._asking: dict[Channel, Confirmation] = {}
 
@@ -27,6 +29,8 @@ class Unsent:
     def add(self, slot: Slot) -> None:
         """This is to be sent, too."""
         self.slots[slot] = None
+        if slot.prompt:
+            self.prompt = True
 
     def drop(self, slot: Slot) -> None:
         """This is not to be sent any more, if it was not yet."""
@@ -55,6 +59,7 @@ class Unsent:
         """Take out everything."""
         slots = list(self.slots)
         self.slots.clear()
+        self.prompt = False
         self._asking.clear()
         return slots
 

@@ -105,13 +105,20 @@ class Store(EventVerbs, LetterVerbs, PauseVerbs):
         replies = await self._call.call_many(calls, idempotent=True, others_first=alone)
         return parse_enqueued(jobs, replies)
 
-    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+    async def claim(
+        self, worker: str, wants: Sequence[tuple[str, int]], *, prompt: bool = False
+    ) -> Claimed:
         """Take up to so many waiting jobs of each function.
+
+        Args:
+            worker: Whose they become.
+            wants: Functions, and how many jobs of each.
+            prompt: Ask at once, in a write of its own if need be.
 
         Never sent again by itself: after a `ConnectionError`, `recover` tells what was claimed.
         """
         calls = [claim_call(self.keys, self.bounds, worker, name, n) for name, n in wants]
-        replies = await self._call.call_many(calls)
+        replies = await self._call.call_many(calls, prompt=prompt)
         return parse_claimed([name for name, _ in wants], replies)
 
     async def pick(self, worker: str, function: str, count: int, ids: Sequence[str]) -> Picked:

@@ -129,7 +129,9 @@ class MemoryStore(EventVerbs, LetterVerbs, TrackVerbs, TreeVerbs):
             answers += enqueue(self._queue(prefix, now), now, list(group))
         return answers
 
-    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+    async def claim(
+        self, worker: str, wants: Sequence[tuple[str, int]], *, prompt: bool = False
+    ) -> Claimed:
         """Take up to so many waiting jobs of each function."""
         now = await self._now()
         claimed = Claimed(now=now)

@@ -60,20 +60,24 @@ class Permits:
         }
         self._holds = {group: set() for group in self.groups}
 
-    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+    async def claim(
+        self, worker: str, wants: Sequence[tuple[str, int]], *, prompt: bool = False
+    ) -> Claimed:
         """Take up to so many jobs of each function, as far as there are permits."""
         wanted = Counter[str]()
         for name, count in wants:
             if (group := self._group_of.get(name)) is not None:
                 wanted[group] += count
         if not wanted:
-            return await self.store.claim(worker, wants)
+            return await self.store.claim(worker, wants, prompt=prompt)
         async with self._asking:
             room: dict[str, int] = {}
             for group, count in wanted.items():
                 room[group] = await self._ask(group, count)
             allowed, cut = self._cut(wants, room)
-            claimed = await self.store.claim(worker, allowed) if allowed else Claimed()
+            claimed = Claimed()
+            if allowed:
+                claimed = await self.store.claim(worker, allowed, prompt=prompt)
             self._note(claimed.jobs)
             for group in wanted:
                 if await self._give_spare(group):

@@ -38,7 +38,9 @@ class Subscription(Protocol):
 class ClaimPort(Protocol):
     """Take jobs in."""
 
-    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed: ...
+    async def claim(
+        self, worker: str, wants: Sequence[tuple[str, int]], *, prompt: bool = False
+    ) -> Claimed: ...
     async def pick(self, worker: str, function: str, count: int, ids: Sequence[str]) -> Picked: ...
     async def recover(
         self, worker: str, functions: Sequence[str], known: Iterable[str]

@@ -91,6 +91,30 @@ async def test_callers_woken_together_share_the_next_writes_too(
     assert 10 < statistics.writes <= (rounds + 6 if on_asyncio else rounds + 40)
 
 
+@pytest.mark.parametrize("others", [[], [b"gathers"]])
+@pytest.mark.parametrize("prompt", [False, True])
+async def test_where_much_is_going_on_only_a_prompt_write_waits_for_nobody(
+    server: ScriptedServer, prompt: bool, others: list[bytes]
+) -> None:
+    link = server.link()
+    await link.execute("PING")
+    server.holds = True
+    async with anyio.create_task_group() as group:
+        group.start_soon(link.execute, "ECHO", "due")
+        await wait_all_tasks_blocked()
+        gathering = [link.execute("ECHO", other) for other in others]
+        for caller in gathering:
+            caller.send(None)  # until it waits for others to join its write
+        with anyio.CancelScope() as scope:
+            scope.cancel()  # it gets as far as its first checkpoint
+            await link.execute_many([("ECHO", "cancelled")], prompt=prompt)
+        said = [words[1] for words in server.commands[2:]]
+        assert said == ([b"due", *others, b"cancelled"] if prompt else [b"due"])
+        for caller in gathering:
+            caller.close()
+        server.stream.release()
+
+
 async def test_the_reply_of_a_cancelled_caller_goes_to_nobody(server: ScriptedServer) -> None:
     link = server.link()
     await link.execute("PING")

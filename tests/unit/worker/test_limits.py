@@ -68,10 +68,10 @@ async def test_a_rate_is_kept_to_the_millisecond_and_nobody_polls() -> None:
         asked = 0
         claim = store.claim
 
-        async def counted(*args: object) -> object:
+        async def counted(*args: object, **options: object) -> object:
             nonlocal asked
             asked += 1
-            return await claim(*args)  # type: ignore[arg-type]
+            return await claim(*args, **options)  # type: ignore[arg-type]
 
         store.claim = counted  # type: ignore[method-assign]
         jobs = await upnext.submit_many(steady, [{}] * 25)

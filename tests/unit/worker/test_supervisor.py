@@ -252,8 +252,8 @@ async def test_a_stop_between_a_claim_and_its_reply_hands_the_jobs_back(hard: bo
         await anyio.sleep(1)
         claim, claimed = tree.store.claim, anyio.Event()
 
-        async def unanswered(*args: Any) -> Any:
-            answer = await claim(*args)
+        async def unanswered(*args: Any, **options: Any) -> Any:
+            answer = await claim(*args, **options)
             if answer.jobs:
                 claimed.set()
                 await anyio.sleep_forever()
@@ -275,8 +275,10 @@ class Unhurried(MemoryStore):
         super().__init__()
         self.answers = anyio.Event()
 
-    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
-        claimed = await super().claim(worker, wants)
+    async def claim(
+        self, worker: str, wants: Sequence[tuple[str, int]], *, prompt: bool = False
+    ) -> Claimed:
+        claimed = await super().claim(worker, wants, prompt=prompt)
         await self.answers.wait()
         return claimed
 

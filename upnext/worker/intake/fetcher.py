@@ -165,7 +165,9 @@ class Fetcher:
         self.inbox.reserve(room)
         self._unanswered = True
         try:
-            claimed = await self.store.claim(self.worker, wants)
+            # Executors that have enough to do may keep the event loop for long: what they will want
+            # after that is asked for before.
+            claimed = await self.store.claim(self.worker, wants, prompt=idle <= 0)
         except BaseException:
             self.inbox.deliver([], room)
             raise

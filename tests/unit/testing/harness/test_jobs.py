@@ -50,7 +50,7 @@ async def test_idle_days_cost_nothing(worker) -> None:
         await work.wait()
         queue = harness.store.queues[harness.store.keys.function("work")]
         asked = []
-        harness.store.claim = lambda *args: asked.append(args)  # type: ignore[method-assign]
+        harness.store.claim = lambda *args, **_: asked.append(args)  # type: ignore[method-assign]
         await anyio.sleep(3 * DAY)
         assert asked == []
         assert len(queue.jobs) == 1  # and nothing is forgotten

@@ -26,16 +26,20 @@ class Queue:
         self.waiting = [a_job() for _ in range(waiting)]
         self.given: list[Job] = []
         self.asked: list[list[tuple[str, int]]] = []
+        self.prompt: list[bool] = []
         self.recovered = 0
         self.fails = 0
         self.hold: anyio.Event | None = None
         self.inbox: Inbox | None = None
         self.reserved: list[int] = []
 
-    async def claim(self, worker: str, wants: Sequence[tuple[str, int]]) -> Claimed:
+    async def claim(
+        self, worker: str, wants: Sequence[tuple[str, int]], *, prompt: bool = False
+    ) -> Claimed:
         assert self.inbox is not None
         self.reserved.append(self.inbox.statistics().reserved)
         self.asked.append(list(wants))
+        self.prompt.append(prompt)
         await checkpoint()
         count = sum(count for _, count in wants)
         jobs, self.waiting = self.waiting[:count], self.waiting[count:]
@@ -84,6 +88,15 @@ async def test_it_claims_no_more_than_a_batch_at_once() -> None:
     with anyio.move_on_after(1):
         await fetcher.run()
     assert [count for [(_, count)] in queue.asked] == [2, 2, 1]
+
+
+async def test_it_asks_at_once_for_what_busy_executors_will_want_next() -> None:
+    queue = Queue(waiting=10)
+    fetcher = make(queue, concurrency=3, prefetch=4, batch=2)
+    with anyio.move_on_after(1):
+        await fetcher.run()
+    assert [count for [(_, count)] in queue.asked] == [2, 2, 2]
+    assert queue.prompt == [False, False, True]
 
 
 async def test_it_sleeps_until_it_hears_of_work_or_a_message_was_probably_lost() -> None:
@@ -155,7 +168,7 @@ async def test_a_claim_that_never_reached_the_store_says_nothing_of_its_time() -
     fetcher.clock.set(60_000)
     at = fetcher.clock.loop_time(70_000)
 
-    async def no_permit(*_: object) -> Claimed:
+    async def no_permit(*_: object, **__: object) -> Claimed:
         return Claimed()
 
     queue.claim = no_permit
