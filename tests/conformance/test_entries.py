@@ -6,7 +6,16 @@ import random
 
 import pytest
 
-from tests.conformance.subject import KEYS, ServerSubject, claim, new, outcome, submit
+from tests.conformance.subject import (
+    KEYS,
+    ServerSubject,
+    claim,
+    held,
+    new,
+    outcome,
+    rescue,
+    submit,
+)
 from upnext.contracts.keys import GROUP
 from upnext.model.job import Job
 from upnext.model.outcome import Settled
@@ -66,15 +75,38 @@ async def test_an_entry_that_somebody_acknowledged_by_hand_takes_no_other_ones_p
     assert server.in_lanes() == 0
 
 
-async def test_what_waits_is_never_taken_for_over_where_the_group_was_lost(
+async def test_where_the_group_was_lost_nothing_that_waits_is_taken_for_over(
     server: ServerSubject,
 ) -> None:
     store = server.store
     await submit(store, *[new() for _ in range(20)])
     running = await claim(store, "w1", 10)
-    server.client.xgroup_destroy(LANE, GROUP)
-    server.client.xgroup_create(LANE, GROUP, "0")
+    lose_group(server)
     await settle(store, "w1", running[:5])
     assert len(await claim(store, "w2", 3)) == 3
     await settle(store, "w1", running[5:])
     assert len(await claim(store, "w2", 20)) == 7
+    assert server.in_lanes() == 10
+
+
+async def test_where_the_group_was_lost_what_runs_is_still_rescued_from_a_dead_worker(
+    server: ServerSubject,
+) -> None:
+    store = server.store
+    await submit(store, *[new() for _ in range(6)])
+    dead, alive = await claim(store, "dead", 2), await claim(store, "w1", 2)
+    lose_group(server)
+    assert len(await claim(store, "w2", 10)) == 2
+    server.advance(1_000)
+    await store.renew("w1", [held(job) for job in alive])
+    rescued = await rescue(store, 1_000, worker="w2")
+    assert rescued.requeued == [job.id for job in dead]
+    assert [job.id for job in await claim(store, "w2", 10)] == rescued.requeued
+    await settle(store, "w1", alive)
+    assert server.in_lanes() == 4
+
+
+def lose_group(server: ServerSubject) -> None:
+    """As somebody does by hand."""
+    server.client.xgroup_destroy(LANE, GROUP)
+    server.client.xgroup_create(LANE, GROUP, "0")

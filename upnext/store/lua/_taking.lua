@@ -153,12 +153,22 @@ local function take_jobs(P, keep, ttl, now, worker, want, pushing, new, choose)
     return false
   end
 
+  -- An entry of a job that runs: it was delivered before, by a group that was lost since. It carries
+  -- the lease of that job's worker, so that others notice if that dies.
+  local function return_lease(lane, entry, job)
+    local owner = redis.call('HGET', job, 'worker')
+    if owner then
+      redis.call('XCLAIM', P .. 'lane:' .. lane, GROUP, owner, '0', entry, 'JUSTID')
+    end
+  end
+
   local function take(lane, entry, fields)
     local id = id_in(fields)
     local job = P .. 'job:' .. (id or '')
     if new and new.id == id then return start_new(lane, entry) end
     local v = id and read_job(job)
     if not v or not v[1] then return set_aside(P, lane, entry, fields) end
+    if v[1] == 'running' and v[2] == entry then return return_lease(lane, entry, job) end
     if v[1] ~= 'queued' or v[2] ~= entry then return drop_entry(P, lane, entry) end
     local row = row_for(id, job, v)
     if not row then return set_aside(P, lane, entry, fields) end
