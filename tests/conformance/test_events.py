@@ -6,6 +6,7 @@ from tests.conformance.subject import (
     KEYS,
     ServerSubject,
     Subject,
+    claim,
     claim_one,
     new,
     outcome,
@@ -127,6 +128,19 @@ async def test_a_rescue_names_the_worker_that_was_lost(store: Store, subject: Su
     buried = subject.events()[-1]
     assert (buried["type"], buried["worker"], buried["delivery"]) == (b"failed", b"dead", b"3")
     assert buried["id"] == job.id.encode()
+
+
+async def test_calls_with_much_to_tell_tell_all_of_each_job(store: Store, subject: Subject) -> None:
+    jobs = [new(arguments=b'"%s"' % (b"a b" * 33_000)) for _ in range(8)]  # several entries a call
+    await submit(store, *jobs)
+    claimed = await claim(store, "w1", 8)
+    await store.settle("w1", [outcome(job, result=job.arguments) for job in claimed])
+    for job in jobs:
+        told = [event for event in subject.events() if event["id"] == job.id.encode()]
+        queued, running, complete = told
+        assert (queued["name"], queued["arguments"]) == (b"work", job.arguments)
+        assert (queued["priority"], running["worker"]) == (b"0", b"w1")
+        assert (complete["worker"], complete["result"]) == (b"w1", job.arguments)
 
 
 async def test_refusals_and_no_ops_tell_nothing(subject: Subject) -> None:

@@ -105,6 +105,17 @@ class Event:
     """Counts the lines of one run of the job; a gap is what was dropped."""
 
 
+_SHORT = {
+    b"queued": ((b"id", b"arguments"), (b"name", b"due", b"priority")),
+    b"running": ((b"id", b"attempt", b"delivery"), (b"worker",)),
+    b"complete": ((b"id", b"attempt", b"delivery", b"started", b"result"), (b"worker",)),
+}
+"""What the value of a short event holds, the last one to its end, and what it has in common."""
+
+_COMMON = {b"of": b"name", b"by": b"worker"}
+"""Fields that say what the short events behind them have in common."""
+
+
 def decode_entry(entry_id: bytes, fields: Sequence[bytes]) -> list[Event]:
     """Read one entry of an event stream, its fields and values flat: the events of one call.
 
@@ -139,17 +150,6 @@ def split_entry(fields: Sequence[bytes]) -> tuple[int, list[dict[bytes, bytes]]]
         else:
             raise ValueError(f"an event must begin with its type, not with {name!r}")
     return at, events
-
-
-_SHORT = {
-    b"queued": ((b"id", b"arguments"), (b"name", b"due", b"priority")),
-    b"running": ((b"id", b"attempt", b"delivery"), (b"worker",)),
-    b"complete": ((b"id", b"attempt", b"delivery", b"started", b"result"), (b"worker",)),
-}
-"""What the value of a short event holds, the last one to its end, and what it has in common."""
-
-_COMMON = {b"of": b"name", b"by": b"worker"}
-"""Fields that say what the short events behind them have in common."""
 
 
 def _lengthened(kind: bytes, value: bytes, common: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -18,7 +18,7 @@ local unwilling = '' -- a worker that hands jobs back in this call is the last t
 
 local function register(verb, callback, ...)
   local function run(keys, args)
-    journal, events, size, freed, unwilling = {}, 0, 0, false, ''
+    journal, events, size, common, freed, unwilling = {}, 0, 0, {}, false, ''
     -- A call that fails halfway has made the transitions it made: history must hear of them.
     local ok, reply = pcall(callback, keys, args)
     if freed then pcall(rouse, keys[1]) end

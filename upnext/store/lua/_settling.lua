@@ -1,6 +1,6 @@
 -- How an attempt's end is written down, for the verbs that end attempts.
 
-local WORTH_A_CUT = 4
+local WORTH_A_CUT = 4 -- entries; fewer are sooner deleted than looked at
 
 -- The entry goes last: if writing down the end fails halfway, the job can still be rescued.
 local function acknowledge(acked, lane, entry)
