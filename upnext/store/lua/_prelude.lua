@@ -300,10 +300,15 @@ local function keep_result(P, id, cache, status, result)
   if status == 'complete' then redis.call('SET', P .. 'cache:' .. key, result, 'PX', live) end
 end
 
+-- History of a job whose function returned.
+local function tell_complete(P, keep, id, attempt, delivery, worker, started, result)
+  emit_short(P, keep, 'complete', id .. ' ' .. attempt .. ' ' .. delivery .. ' ' .. started .. ' '
+    .. result, 'by', worker)
+end
+
 -- The end of a job: the record gets its time to live, its key and family mark go, those who
 -- wait are told, history gets its event. `found` is what the caller read of the record.
 local function finish(P, keep, ttl, id, job, now, found, status, result, err, reason, started)
-  local event = {'attempt', found.attempt, 'delivery', found.delivery}
   local first = found.delivery == '0' or (found.delivery == '1' and found.status == 'running')
   if first and err == '' and reason == '' then
     redis.call('HSET', job, 'status', status, 'finished', stamp, 'started', started, 'result',
@@ -312,12 +317,17 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
     redis.call('HSET', job, 'status', status, 'finished', stamp, 'started', started, 'result',
       result, 'error', err, 'reason', reason)
   end
-  add(event, 'worker', found.worker)
-  add(event, 'started', started)
-  add(event, 'result', result)
-  add(event, 'error', err)
-  add(event, 'reason', reason)
-  emit(P, keep, status, id, event)
+  if status == 'complete' and started ~= '' and err == '' and reason == '' then
+    tell_complete(P, keep, id, found.attempt, found.delivery, found.worker, started, result)
+  else
+    local event = {'attempt', found.attempt, 'delivery', found.delivery}
+    add(event, 'worker', found.worker)
+    add(event, 'started', started)
+    add(event, 'result', result)
+    add(event, 'error', err)
+    add(event, 'reason', reason)
+    emit(P, keep, status, id, event)
+  end
   redis.call('PEXPIRE', job, ttl)
   if found.key and redis.call('GET', P .. 'key:' .. found.key) == id then
     redis.call('DEL', P .. 'key:' .. found.key)

@@ -40,8 +40,7 @@ local function complete_plain(P, keep, ttl, now, worker, acked, id, delivery, du
   local started = duration == '0' and stamp or word(now - duration)
   redis.call('HSET', job, 'status', 'complete', 'finished', stamp, 'started', started, 'result',
     result)
-  emit_short(P, keep, 'complete', id .. ' ' .. v[4] .. ' 1 ' .. started .. ' ' .. result, 'by',
-    worker)
+  tell_complete(P, keep, id, v[4], '1', worker, started, result)
   redis.call('PEXPIRE', job, ttl)
   return acknowledge(acked, v[5], v[6])
 end
