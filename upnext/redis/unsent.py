@@ -35,6 +35,8 @@ class Unsent:
     def drop(self, slot: Slot) -> None:
         """This is not to be sent any more, if it was not yet."""
         self.slots.pop(slot, None)
+        if not self.slots:
+            self.prompt = False
 
     def put_back(self, slots: Iterable[Slot]) -> None:
         """These were sent in vain: they go first."""

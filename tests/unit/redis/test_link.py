@@ -13,7 +13,9 @@ from redis import exceptions as known
 from tests.support.scripted import ScriptedServer
 from upnext.redis.exchange import ENOUGH
 from upnext.redis.link import Waiter
+from upnext.redis.pipeline import Batch
 from upnext.redis.retry import Backoff
+from upnext.redis.unsent import Unsent
 
 AT_ONCE = Backoff(base=0.0, cap=0.0)
 
@@ -113,6 +115,14 @@ async def test_where_much_is_going_on_only_a_prompt_write_waits_for_nobody(
         for caller in gathering:
             caller.close()
         server.stream.release()
+
+
+def test_what_was_taken_back_hurries_nobody() -> None:
+    unsent, prompt = Unsent(), Batch([("PING",)], idempotent=False, prompt=True)
+    unsent.add(prompt)
+    assert unsent.prompt
+    unsent.drop(prompt)
+    assert not unsent.prompt
 
 
 async def test_the_reply_of_a_cancelled_caller_goes_to_nobody(server: ScriptedServer) -> None:

@@ -300,12 +300,6 @@ local function keep_result(P, id, cache, status, result)
   if status == 'complete' then redis.call('SET', P .. 'cache:' .. key, result, 'PX', live) end
 end
 
--- History of a job whose function returned.
-local function tell_complete(P, keep, id, attempt, delivery, worker, started, result)
-  emit_short(P, keep, 'complete', id .. ' ' .. attempt .. ' ' .. delivery .. ' ' .. started .. ' '
-    .. result, 'by', worker)
-end
-
 -- The end of a job: the record gets its time to live, its key and family mark go, those who
 -- wait are told, history gets its event. `found` is what the caller read of the record.
 local function finish(P, keep, ttl, id, job, now, found, status, result, err, reason, started)
@@ -318,7 +312,8 @@ local function finish(P, keep, ttl, id, job, now, found, status, result, err, re
       result, 'error', err, 'reason', reason)
   end
   if status == 'complete' and started ~= '' and err == '' and reason == '' then
-    tell_complete(P, keep, id, found.attempt, found.delivery, found.worker, started, result)
+    emit_short(P, keep, 'complete', id .. ' ' .. found.attempt .. ' ' .. found.delivery .. ' '
+      .. started .. ' ' .. result, 'by', found.worker)
   else
     local event = {'attempt', found.attempt, 'delivery', found.delivery}
     add(event, 'worker', found.worker)

@@ -3,13 +3,9 @@
 local WORTH_A_CUT = 4 -- entries; fewer are sooner deleted than looked at
 
 -- The entry goes last: if writing down the end fails halfway, the job can still be rescued.
-local function acknowledge(acked, lane, entry)
-  local entries = acked[lane]
-  if entries then
-    entries[#entries + 1] = entry
-  else
-    acked[lane] = {entry}
-  end
+local function acknowledge(acked, found)
+  local entries = acked[found.lane] or {}
+  entries[#entries + 1], acked[found.lane] = found.entry, entries
   return 'applied'
 end
 
@@ -27,31 +23,9 @@ local function take_out(stream, entries)
   redis.call('XDEL', stream, unpack(entries))
 end
 
--- The end of a plain job in its first delivery, which is how most of them end; nil where it is
--- another one, or another worker's. `settle_one` says the same of all.
-local function complete_plain(P, keep, ttl, now, worker, acked, id, delivery, duration, result)
-  local job = P .. 'job:' .. id
-  local v = redis.pcall('HMGET', job, 'status', 'worker', 'delivery', 'attempt', 'lane', 'entry',
-    'more')
-  if v[1] ~= 'running' or v[2] ~= worker or v[3] ~= '1' or delivery ~= '1' or v[7]
-      or not (v[4] and v[5] and v[6]) then
-    return nil
-  end
-  local started = duration == '0' and stamp or word(now - duration)
-  redis.call('HSET', job, 'status', 'complete', 'finished', stamp, 'started', started, 'result',
-    result)
-  tell_complete(P, keep, id, v[4], '1', worker, started, result)
-  redis.call('PEXPIRE', job, ttl)
-  return acknowledge(acked, v[5], v[6])
-end
-
 local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending, duration,
     result, err, delay, reason, dead)
-  if ending == 'done' then
-    local answer = complete_plain(P, keep, ttl, now, worker, acked, id, delivery, duration, result)
-    if answer then return answer end
-    ending, err, delay, reason = 'complete', '', 0, ''
-  end
+  if ending == 'done' then ending, err, delay, reason = 'complete', '', 0, '' end
   local job = P .. 'job:' .. id
   local found = find(job)
   if not found or found.worker ~= worker or found.delivery ~= delivery then return 'stale' end
@@ -71,7 +45,7 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
     local letter = ending == 'failed' and dead == '1' and bury(P, id, now, ttl)
     finish(P, keep, ttl, id, job, now, found, ending, result, err, reason, started)
     if letter then preserve(job, ttl) end
-    return acknowledge(acked, found.lane, found.entry)
+    return acknowledge(acked, found)
   end
 
   local spent = ending == 'retry' and found.attempt or found.attempt - 1
@@ -95,5 +69,5 @@ local function settle_one(P, keep, ttl, now, worker, acked, id, delivery, ending
   add(event, 'error', err)
   add(event, 'reason', reason)
   emit(P, keep, ending, id, event)
-  return acknowledge(acked, found.lane, found.entry)
+  return acknowledge(acked, found)
 end

@@ -14,13 +14,12 @@ register('settle', function(keys, args)
   local worker, keep, ttl = args[1], args[2], args[3]
   local out, acked = {}, {}
   dead_ttl, dead_most = tonumber(args[4]), tonumber(args[5])
-  local i, n = 6, 0
+  local i = 6
   while i <= #args do
     local last = i + (args[i + 2] == 'done' and 4 or 8)
     -- One job whose keys are damaged must not hold up the others in its batch.
     local ok, verdict = pcall(settle_one, P, keep, ttl, now, worker, acked, unpack(args, i, last))
-    n = n + 1
-    out[n] = ok and verdict or tostring(type(verdict) == 'table' and verdict.err or verdict)
+    out[#out + 1] = ok and verdict or tostring(type(verdict) == 'table' and verdict.err or verdict)
     i = last + 1
   end
   for lane, entries in pairs(acked) do
